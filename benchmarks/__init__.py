@@ -1,0 +1,1 @@
+"""Scripts that measure; results.md keeps what they printed."""

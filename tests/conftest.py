@@ -1,0 +1,32 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from embed import Encoder, load_encoder
+from index import Library
+from service.engine import Engine
+from tests.fakes import ToyEncoder
+
+
+@pytest.fixture
+def toy_encoder() -> ToyEncoder:
+    return ToyEncoder()
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Iterator[Library]:
+    """An empty library for the toy encoder."""
+    with Library.open(tmp_path / "library", model="toy", fingerprint="toy-1", dim=32) as library:
+        yield library
+
+
+@pytest.fixture
+def toy_engine(library: Library, toy_encoder: ToyEncoder) -> Engine:
+    return Engine(toy_encoder, library)
+
+
+@pytest.fixture(scope="session")
+def model() -> Encoder:
+    """The real default model."""
+    return load_encoder()
