@@ -56,8 +56,12 @@ def seconds_of_peer(model: str, texts: Path) -> float:
 
 def main() -> None:
     """Run both by turns and print passages per second and their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bench", type=Path, default=Path("../shared/bench/xquad"), help="a folder in BEIR layout")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--bench", type=Path, default=Path("../shared/bench/xquad"), help="a folder in BEIR layout"
+    )
     parser.add_argument("--count", type=int, default=1000, help="passages")
     parser.add_argument("--rounds", type=int, default=1, help="turns of each; medians are printed")
     asked = parser.parse_args()
@@ -69,7 +73,10 @@ def main() -> None:
         for round_ in range(asked.rounds):
             ours.append(seconds_of_add(texts, Path(scratch) / f"data-{round_}"))
             theirs.append(seconds_of_peer(str(folder), texts))
-            print(f"round {round_ + 1}: add {ours[-1]:.1f} s, sentence-transformers {theirs[-1]:.1f} s", flush=True)
+            print(
+                f"round {round_ + 1}: add {ours[-1]:.1f} s, sentence-transformers {theirs[-1]:.1f} s",
+                flush=True,
+            )
     add, peer = statistics.median(ours), statistics.median(theirs)
     print(f"dragoman add           {asked.count / add:7.1f} passages/s")
     print(f"sentence-transformers  {asked.count / peer:7.1f} passages/s (float32, encoding only)")

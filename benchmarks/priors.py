@@ -31,7 +31,8 @@ SHARES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 def sentences_by_language(path: Path) -> dict[str, list[str]]:
     """Read the calibration sentences, keeping the varieties written in their language's usual script.
 
-    Romanised Arabic says nothing about the Arabic that people write; Chinese in both its scripts is kept.
+    Romanised Arabic says nothing about the Arabic that people write; Chinese is kept in both its scripts, and Korean,
+    whose script has two names.
     """
     varieties: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     with gzip.open(path, "rt", encoding="utf-8") as lines:
@@ -41,10 +42,12 @@ def sentences_by_language(path: Path) -> dict[str, list[str]]:
             language = normalise(tag)
             script = langcodes.Language.get(tag).script
             usual = langcodes.Language.get(language).maximize().script
-            if script in (None, usual) or language == "zh":
+            if script in (None, usual) or language in ("zh", "ko"):
                 varieties[language][record["code"]].append(record["text"])
     return {
-        language: [sentence for sentences in of.values() for sentence in sentences[: SENTENCES // len(of) or 1]]
+        language: [
+            sentence for sentences in of.values() for sentence in sentences[: SENTENCES // len(of) or 1]
+        ]
         for language, of in varieties.items()
     }
 
@@ -71,7 +74,13 @@ def means(encoder: Encoder, texts: dict[str, list[str]]) -> tuple[NDArray[np.flo
     """Return the mean passage vector and the mean query vector of each language: two arrays (languages, dim)."""
     passages, queries = [], []
     for language, sentences in track(texts.items(), "means"):
-        passages.append(encoder.encode_passages(paragraphs(sentences, language)).mean(axis=0))
+        joined = paragraphs(sentences, language)
+        fitting = [
+            text
+            for text, tokens in zip(joined, encoder.count_tokens(joined), strict=True)
+            if tokens <= encoder.window
+        ]
+        passages.append(encoder.encode_passages(fitting or sentences).mean(axis=0))
         queries.append(encoder.encode_queries(questions(sentences)).mean(axis=0))
     return np.stack(passages), np.stack(queries)
 
@@ -151,7 +160,10 @@ def fit_shares(fitting: Fitting, priors: Priors) -> Priors:
         cosines = fitting.cosines(Neutral(replace(priors, own=own, common=common)))
         measure = (cross_ndcg(fitting, cosines) + pooled_ap(fitting, cosines)) / 2
         of_concept = [measure[fitting.answers == concept].mean() for concept in np.unique(fitting.answers)]
-        found[common, own] = (float(np.mean(of_concept)), float(np.std(of_concept, ddof=1) / len(of_concept) ** 0.5))
+        found[common, own] = (
+            float(np.mean(of_concept)),
+            float(np.std(of_concept, ddof=1) / len(of_concept) ** 0.5),
+        )
         print(f"  a {own:.1f}  b {common:.1f}  {found[common, own][0]:.4f}")
     best, error = max(found.values())
     common = min(common for (common, _), (score, _) in found.items() if score >= best - error)
@@ -185,15 +197,23 @@ def fit_relevance(fitting: Fitting, priors: Priors) -> Priors:
 
 def main() -> None:
     """Fit on calibration and flores, and write the priors file of the model."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bench", type=Path, default=Path("../shared/bench"), help="the folder of evaluation sets")
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="a sentence-transformers model, by name or path")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--bench", type=Path, default=Path("../shared/bench"), help="the folder of evaluation sets"
+    )
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, help="a sentence-transformers model, by name or path"
+    )
     asked = parser.parse_args()
 
     encoder = load_encoder(asked.model)
     texts = sentences_by_language(asked.bench / "calibration" / "flores200-sentences.jsonl.gz")
     passages, queries = means(encoder, texts)
-    priors = Priors(asked.model, tuple(texts), passages, queries, own=1.0, common=1.0, slope=1.0, intercept=0.0)
+    priors = Priors(
+        asked.model, tuple(texts), passages, queries, own=1.0, common=1.0, slope=1.0, intercept=0.0
+    )
     fitting = Fitting.read(asked.bench / "flores", encoder)
     priors = fit_relevance(fitting, fit_shares(fitting, priors))
     PRIORS.mkdir(exist_ok=True)

@@ -1,18 +1,25 @@
-"""The values that the library keeps and gives: articles, passages, hits. No behaviour beyond their own identity."""
+"""The values that the library keeps and gives: articles, passages, hits. No behaviour beyond their own
+identity.
+"""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+from index.errors import ModelMismatch
+
+# How passages are compared with the query: in the language-neutral space, or by plain cosine.
+Mode = Literal["dense", "raw"]
 
 
 @dataclass(frozen=True, slots=True)
 class Article:
     """What a publisher wrote.
 
-    `text` holds the paragraphs, one blank line between two of them. `language` is an ISO 639 code (`bn`) or `und`.
-    `published_at` is an ISO 8601 date or date and time. `metadata` is any JSON object.
+    `text` holds the paragraphs, one blank line between two of them. `language` is an ISO 639 code (`bn`) or
+    `und`. `published_at` is an ISO 8601 date or date and time. `metadata` is any JSON object.
     """
 
     id: str
@@ -27,17 +34,26 @@ class Article:
     @property
     def content_hash(self) -> str:
         """Return the SHA-256 of everything but the id: two articles with the same hash say the same."""
-        fields = [self.text, self.title, self.language, self.url, self.source, self.published_at, dict(self.metadata)]
+        fields = [
+            self.text,
+            self.title,
+            self.language,
+            self.url,
+            self.source,
+            self.published_at,
+            dict(self.metadata),
+        ]
         canonical = json.dumps(fields, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        # Half characters (lone surrogates) cannot be stored, but saying so is not this method's business.
+        return hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
     """What is embedded and found: the span `[start, end)` of its article's text, in characters (code points).
 
-    `id` is derived from the article's id and the words, so that editing one paragraph leaves the ids of the others.
-    `context` is what the encoder reads before the words (the article's title, or nothing).
+    `id` is derived from the article's id and the words, so that editing one paragraph leaves the ids of the
+    others.
     """
 
     id: str
@@ -46,10 +62,9 @@ class Passage:
     start: int
     end: int
     text: str
-    context: str = ""
 
 
-def cut(article: Article, spans: list[tuple[int, int]], context: str = "") -> list[Passage]:
+def cut(article: Article, spans: list[tuple[int, int]]) -> list[Passage]:
     """Return the passages that `spans` cut out of the article, in order, each with its stable id."""
     occurrences: dict[str, int] = {}
     passages = []
@@ -57,9 +72,9 @@ def cut(article: Article, spans: list[tuple[int, int]], context: str = "") -> li
         text = article.text[start:end]
         occurrence = occurrences.get(text, 0)
         occurrences[text] = occurrence + 1
-        key = json.dumps([article.id, context, text, occurrence], ensure_ascii=False)
-        identity = hashlib.blake2b(key.encode(), digest_size=12).hexdigest()
-        passages.append(Passage(identity, article.id, position, start, end, text, context))
+        key = json.dumps([article.id, text, occurrence], ensure_ascii=False)
+        identity = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=12).hexdigest()
+        passages.append(Passage(identity, article.id, position, start, end, text))
     return passages
 
 
@@ -67,9 +82,10 @@ def cut(article: Article, spans: list[tuple[int, int]], context: str = "") -> li
 class Hit:
     """A passage as an answer.
 
-    `rank` counts from 1 over all pages. `similarity` is the cosine of query and passage in the language-neutral
-    space (-1..1). `relevance` is the calibrated probability that the passage answers (0..1), `None` where the
-    model has no calibration. `row` is the library's own number of the passage, the tie-breaker of equal scores.
+    `rank` counts from 1 over all pages. `similarity` is the cosine of query and passage in the
+    language-neutral space (-1..1). `relevance` is the calibrated probability that the passage answers (0..1),
+    `None` where the model has no calibration. `row` is the library's own number of the passage, the
+    tie-breaker of equal scores.
     """
 
     rank: int
@@ -82,8 +98,68 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that `Library.verify` found wrong: where, what, and whether it is repaired by opening the library."""
+    """One thing that `Library.verify` found wrong: where, what, and whether it is repaired by opening the
+    library.
+    """
 
     where: str
     what: str
     repairable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Hits, best first, and the cursor that asks for those after them; None where there are no more."""
+
+    hits: list[Hit]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryInfo:
+    """What a library says of itself before its index is loaded: what it was built with, and how much is in
+    it.
+    """
+
+    model: str
+    fingerprint: str
+    dim: int
+    schema: int
+    change: int
+    articles: int
+    passages: int
+
+    def check_model(self, name: str) -> None:
+        """Raise ModelMismatch if the library was built with a model of another name."""
+        if name != self.model:
+            raise ModelMismatch(
+                f"The library was built with the model {self.model!r} and cannot be searched with {name!r}:"
+                f" open it with --model {self.model}, or build a new library in another folder (--data)."
+            )
+
+    def check(self, name: str, fingerprint: str, dim: int) -> None:
+        """Raise ModelMismatch if the library was built with another model, or another version of it."""
+        self.check_model(name)
+        if (fingerprint, dim) != (self.fingerprint, self.dim):
+            raise ModelMismatch(
+                f"The library was built with another version of {name!r} (fingerprint {self.fingerprint},"
+                f" {self.dim} dimensions) than the one at hand ({fingerprint}, {dim}): put that version back,"
+                " or build a new library in another folder (--data)."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The library in figures; `languages` counts articles, `size_bytes` is everything in the folder."""
+
+    articles: int
+    passages: int
+    languages: dict[str, int]
+    model: str
+    fingerprint: str
+    dim: int
+    schema: int
+    change: int
+    size_bytes: int
+    backend: str
+    read_only: bool

@@ -23,7 +23,8 @@ def units(seed: int, count: int, dim: int = DIM) -> Vectors:
 
 def vector_of(text: str) -> Vectors:
     """Return the vector of a text: random, and always the same one (dim,)."""
-    return units(int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little"), 1)[0]
+    vector: Vectors = units(int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little"), 1)[0]
+    return vector
 
 
 def open_library(folder: Path, **options: Any) -> Library:

@@ -18,17 +18,22 @@ Backend = Callable[[int], DenseIndex]
 
 @pytest.fixture(params=[ExactIndex, FaissIndex], ids=["exact", "faiss"])
 def backend(request: pytest.FixtureRequest) -> Backend:
+    """Each kind of index in turn."""
     made: Backend = request.param
     return made
 
 
 def brute(known: dict[int, Vectors], query: Vectors, k: int) -> list[tuple[int, float]]:
     """Rank by plain Python: best score first, then the lower row."""
-    scores = [(row, float(np.dot(vector.astype(float), query.astype(float)))) for row, vector in known.items()]
+    scores = [
+        (row, float(np.dot(vector.astype(float), query.astype(float)))) for row, vector in known.items()
+    ]
     return sorted(scores, key=lambda pair: (-pair[1], pair[0]))[:k]
 
 
-def same(index: DenseIndex, known: dict[int, Vectors], queries: Vectors, k: int, allowed: Rows | None) -> None:
+def same(
+    index: DenseIndex, known: dict[int, Vectors], queries: Vectors, k: int, allowed: Rows | None
+) -> None:
     """Assert that the index finds what brute force finds, in rows and in scores."""
     scores, rows = index.search(queries, k, allowed)
     left = known if allowed is None else {row: known[row] for row in allowed.tolist()}
@@ -45,7 +50,7 @@ def same(index: DenseIndex, known: dict[int, Vectors], queries: Vectors, k: int,
 @pytest.mark.parametrize("allowed", [None, 1, 30, 300])
 @pytest.mark.parametrize("k", [1, 10, 500])
 def test_values(backend: Backend, queries: int, allowed: int | None, k: int) -> None:
-    """What is found is what brute force finds: one query or many, all rows or few, fewer rows than asked for."""
+    """What is found is what brute force finds: one query or many, all rows or few, fewer than asked for."""
     index = backend(DIM)
     rows, vectors = np.arange(300, dtype=np.int64) * 7 + 3, units(1, 300)
     index.add(rows, vectors)
@@ -135,7 +140,9 @@ steps = st.lists(
 
 @pytest.mark.parametrize("made", [ExactIndex, FaissIndex], ids=["exact", "faiss"])
 @settings(deadline=None, max_examples=60)
-@given(steps=steps, k=st.integers(1, 70), asked=st.integers(1, 25), allow=st.none() | st.sets(st.integers(1, 60)))
+@given(
+    steps=steps, k=st.integers(1, 70), asked=st.integers(1, 25), allow=st.none() | st.sets(st.integers(1, 60))
+)
 def test_any_history(
     made: Backend, steps: list[tuple[str, list[int]]], k: int, asked: int, allow: set[int] | None
 ) -> None:
@@ -172,7 +179,7 @@ def test_best_in_pages(backend: Backend, limit: int) -> None:
 
 
 def test_best_does_not_depend_on_the_company(backend: Backend) -> None:
-    """A score is the same to its last bit whatever else is in the index: pages fit together while it grows."""
+    """A score is the same to its last bit whatever else is in the index, so pages fit while it grows."""
     query, vectors = units(4, 1, 384)[0], units(5, 500, 384)
     index = backend(384)
     index.add(np.arange(1, 6), vectors[:5])

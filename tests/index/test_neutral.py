@@ -23,7 +23,9 @@ def test_passages_of_one_meaning_meet_whatever_their_language() -> None:
 
 def test_a_query_of_mixed_language_is_moved_by_the_mixture() -> None:
     """The mean subtracted from a query is weighted by the probabilities of its languages."""
-    neutral = Neutral(two_corners()).queries(np.array([[0.75, 0.25, 1]], dtype=np.float32), [{"bn": 0.75, "hi": 0.25}])
+    neutral = Neutral(two_corners()).queries(
+        np.array([[0.75, 0.25, 1]], dtype=np.float32), [{"bn": 0.75, "hi": 0.25}]
+    )
 
     np.testing.assert_allclose(neutral, [[0, 0, 1]], atol=1e-6)
 
@@ -50,7 +52,9 @@ def test_neutral_vectors_have_length_one() -> None:
     neutral = Neutral(two_corners())
 
     np.testing.assert_allclose(np.linalg.norm(neutral.passages(vectors, ["bn"] * 50), axis=1), 1, atol=1e-6)
-    np.testing.assert_allclose(np.linalg.norm(neutral.queries(vectors, [{"hi": 1.0}] * 50), axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(
+        np.linalg.norm(neutral.queries(vectors, [{"hi": 1.0}] * 50), axis=1), 1, atol=1e-6
+    )
 
 
 def test_relevance_is_the_logistic_curve_of_similarity() -> None:

@@ -1,0 +1,31 @@
+"""Models and languages: text in; vectors, spans and language codes out."""
+
+from embed.encoder import DEFAULT_MODEL, BackendName, Encoder, Progress, Vectors, load_encoder
+from embed.errors import BackendUnavailable, EmbedError, ModelUnavailable, UnknownLanguage
+from embed.language import Guess, detect, normalise
+from embed.passages import BUDGET, paragraphs, split
+from embed.sentences import sentences
+
+__all__ = [
+    # models
+    "DEFAULT_MODEL",
+    "BackendName",
+    "Encoder",
+    "Progress",
+    "Vectors",
+    "load_encoder",
+    # languages
+    "Guess",
+    "detect",
+    "normalise",
+    # spans
+    "BUDGET",
+    "paragraphs",
+    "sentences",
+    "split",
+    # errors
+    "BackendUnavailable",
+    "EmbedError",
+    "ModelUnavailable",
+    "UnknownLanguage",
+]

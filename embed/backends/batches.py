@@ -1,0 +1,47 @@
+"""How texts come to a model: like lengths in one batch, to spend little on padding; long ones in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def by_length(lengths: Sequence[int], tokens: int, most: int) -> list[list[int]]:
+    """Return batches of positions, longest texts first.
+
+    A batch takes at most `tokens` tokens, padding included, and at most `most` texts, but always one. The
+    longest come first so that the batches that end the work, when some cores have run dry, are the quick
+    ones.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    batches = []
+    while order:
+        longest = max(lengths[order[0]], 1)
+        size = max(1, min(most, tokens // longest))
+        batches.append(order[:size])
+        order = order[size:]
+    return batches
+
+
+def encodable(text: str) -> str:
+    """Return `text` with each lone surrogate, which no tokenizer takes, replaced by a question mark."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def parts(text: str, count_tokens: Callable[[Sequence[str]], list[int]], window: int) -> list[str]:
+    """Cut a text into parts that fit into the window: in halves, at a space where one is near by."""
+    if len(text) < 2 or count_tokens([text])[0] <= window:
+        return [text]
+    middle = len(text) // 2
+    space = text.rfind(" ", middle // 2, middle) + 1
+    at = space or middle
+    return parts(text[:at], count_tokens, window) + parts(text[at:], count_tokens, window)
+
+
+def unit_mean(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean of the rows at unit length: (n, dim) to (dim,)."""
+    mean = vectors.mean(axis=0)
+    unit: NDArray[np.float32] = (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
+    return unit

@@ -1,0 +1,187 @@
+"""Turns a sentence-transformers model in torch into a folder that the OpenVINO backend serves, and checks it.
+
+Done once for a model; imports torch, which the serving backend never does.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embed import cache
+from embed.backends.openvino import (
+    FORMAT,
+    GRAPH,
+    SETTINGS,
+    TOKENIZER,
+    Disagreement,
+    OpenVinoEncoder,
+    openvino,
+)
+from embed.backends.torch import TorchEncoder
+from embed.cache import Progress, quiet
+from embed.errors import BackendUnavailable
+
+# Modules that are plain arithmetic on the transformer's output. Others may choose a path by task or by text
+# (Router), or need a text's words: they stay in torch.
+KNOWN = {"Transformer", "Pooling", "Dense", "LayerNorm", "Dropout", "Normalize"}
+
+# Sentences in many languages and scripts on which graph and torch must agree (from Article 1 of the Universal
+# Declaration of Human Rights, in the public domain).
+SAMPLES = [
+    "All human beings are born free and equal in dignity and rights.",
+    "সমস্ত মানুষ স্বাধীনভাবে সমান মর্যাদা এবং অধিকার নিয়ে জন্মগ্রহণ করে।",
+    "सभी मनुष्यों को गौरव और अधिकारों के मामले में जन्मजात स्वतन्त्रता और समानता प्राप्त है।",
+    "Все люди рождаются свободными и равными в своем достоинстве и правах.",
+    "يولد جميع الناس أحرارا متساوين في الكرامة والحقوق.",
+    "人人生而自由，在尊严和权利上一律平等。",
+    "すべての人間は、生まれながらにして自由であり、かつ、尊厳と権利とについて平等である。",
+    "มนุษย์ทั้งปวงเกิดมามีอิสระและเสมอภาคกันในศักดิ์ศรีและสิทธิ",
+    "Tất cả mọi người sinh ra đều được tự do và bình đẳng về nhân phẩm và quyền lợi.",
+    "Todos los seres humanos nacen libres e iguales en dignidad y derechos.",
+    "Binadamu wote wamezaliwa huru, hadhi na haki zao ni sawa.",
+    "free?",
+]
+
+
+class Unfit(Exception):
+    """The model is not one that a graph can stand for; the message says why."""
+
+
+def convert(torch_encoder: TorchEncoder, folder: Path, progress: Progress | None = None) -> OpenVinoEncoder:
+    """Convert the model into `folder`, check it against torch, and return the encoder that serves it.
+
+    Raises `BackendUnavailable` without OpenVINO, and where the model is of a kind that is not converted or
+    the graph disagrees with torch; this is noted in the folder, so that it is not tried again at each start.
+    """
+    told = progress or quiet
+    openvino()
+    name, fingerprint = torch_encoder.name, torch_encoder.fingerprint
+
+    def write(aside: Path) -> Mapping[str, Any]:
+        identity = {"model": name, "fingerprint": fingerprint, "format": FORMAT}
+        try:
+            _write(torch_encoder, aside, told)
+        except (Unfit, Disagreement) as reason:
+            for path in aside.iterdir():
+                path.unlink()
+            return {**identity, "unfit": str(reason)}
+        return identity
+
+    def made() -> bool:
+        manifest = cache.manifest(folder)
+        wanted = (FORMAT, fingerprint)
+        if manifest is None or (manifest.get("format"), manifest.get("fingerprint")) != wanted:
+            return False
+        return not cache.damaged(folder, manifest)
+
+    cache.build(folder, made, write, kind="the converted model")
+    told("Converting the model", 1.0)
+    try:
+        encoder = OpenVinoEncoder.load(folder, name=name, fingerprint=fingerprint)
+    except Disagreement as reason:  # it was converted elsewhere or earlier, and agreed there
+        raise BackendUnavailable(f"{reason}.") from reason
+    if encoder is None:
+        raise BackendUnavailable(f"The converted model in {folder} was damaged as soon as it was written.")
+    return encoder
+
+
+def _write(torch_encoder: TorchEncoder, folder: Path, told: Progress) -> None:
+    model = torch_encoder.model
+    if reason := unfit(model):
+        raise Unfit(f"{torch_encoder.name} is not converted to an OpenVINO graph: {reason}")
+    told("Converting the model", 0.0)
+    graph = _graph(model)
+    told("Converting the model", 0.5)
+    # Weights as float16: half the size on disk and in memory; bfloat16 arithmetic has less to say.
+    openvino().save_model(graph, str(folder / GRAPH), compress_to_fp16=True)
+    tokenizer = type(model.tokenizer.backend_tokenizer).from_str(model.tokenizer.backend_tokenizer.to_str())
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.save(str(folder / TOKENIZER), pretty=False)
+    settings = {
+        "dim": torch_encoder.dim,
+        "window": torch_encoder.window,
+        "prompts": torch_encoder.prompts,
+        "pad": model.tokenizer.pad_token_id or 0,
+        "probe": {"text": SAMPLES[0], "vector": torch_encoder.encode_passages(SAMPLES[:1])[0].tolist()},
+    }
+    (folder / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False), encoding="utf-8")
+    told("Checking the converted model against torch", 0.7)
+    encoder = OpenVinoEncoder(folder, name=torch_encoder.name, fingerprint=torch_encoder.fingerprint)
+    texts = samples(torch_encoder)
+    if encoder.count_tokens(texts) != torch_encoder.count_tokens(texts):
+        raise Disagreement(f"The tokenizer of {torch_encoder.name} counts otherwise outside torch")
+    encoder.agree(texts, torch_encoder.encode_passages(texts), "passage")
+    overlong = " ".join(texts)
+    encoder.agree([*texts, overlong], torch_encoder.encode_queries([*texts, overlong]), "query")
+
+
+def samples(encoder: TorchEncoder) -> list[str]:
+    """Return the sample texts, and longer ones made of them, up to the encoder's window."""
+    texts = list(SAMPLES)
+    for length in (4, 12, 24):
+        joined = " ".join((SAMPLES * 2)[:length])
+        if encoder.count_tokens([joined])[0] <= encoder.window:
+            texts.append(joined)
+    return [text for text in texts if encoder.count_tokens([text])[0] <= encoder.window]
+
+
+def unfit(model: Any) -> str | None:
+    """Return why a sentence-transformers model cannot be converted, or None where it can."""
+    modules = [type(module).__name__ for module in model]
+    if modules[:1] != ["Transformer"] or not KNOWN.issuperset(modules):
+        return f"its modules are {', '.join(modules)}, and {', '.join(sorted(KNOWN))} are what is converted"
+    if not all(getattr(module, "include_prompt", True) for module in model):
+        return "its pooling leaves the prompt out"
+    if getattr(model, "truncate_dim", None) is not None:
+        return "its vectors are truncated"
+    if not hasattr(model.tokenizer, "backend_tokenizer"):
+        return "its tokenizer is not one of the `tokenizers` library"
+    if getattr(model[0], "do_lower_case", False):
+        return "it lower-cases texts outside its tokenizer"
+    return None
+
+
+def _graph(model: Any) -> Any:
+    """Return the OpenVINO graph of transformer, pooling and all, from token ids and mask to unit vectors."""
+    import torch
+
+    class Whole(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.steps = torch.nn.ModuleList(model)
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            features = {"input_ids": input_ids, "attention_mask": attention_mask}
+            for step in self.steps:
+                features = step(features)
+            return torch.nn.functional.normalize(features["sentence_embedding"], dim=-1)
+
+    ov = openvino()
+    ids = torch.from_numpy(np.arange(20, 52, dtype=np.int64).reshape(2, 16) % model.tokenizer.vocab_size)
+    mask = torch.ones_like(ids)
+    mask[1, 10:] = 0
+    transformer = model[0].auto_model
+    attention = transformer.config._attn_implementation
+    try:
+        transformer.set_attn_implementation("eager")  # plain operations, which trace cleanly
+        # Tracing warns of each value that it takes for a constant; whether that was right is checked on
+        # samples.
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ov.convert_model(
+                Whole().eval(),
+                example_input={"input_ids": ids, "attention_mask": mask},
+                input=[("input_ids", [-1, -1], ov.Type.i64), ("attention_mask", [-1, -1], ov.Type.i64)],
+            )
+    except Exception as error:  # whatever the tracer and the converter meet in a model nobody has tried
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise Unfit(f"The model could not be converted to an OpenVINO graph: {reason}") from error
+    finally:
+        transformer.set_attn_implementation(attention)

@@ -1,0 +1,256 @@
+"""The OpenVINO backend: serves a model that `embed.backends.conversion` has turned into a graph.
+
+Start-up is part of the product, so nothing here imports torch, transformers or sentence_transformers. The
+folder of a converted model holds all that serving needs: graph, tokenizer, prompts, window.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embed import cache
+from embed.backends.batches import by_length, encodable, parts, unit_mean
+from embed.errors import BackendUnavailable
+
+GRAPH, TOKENIZER, SETTINGS = "model.xml", "tokenizer.json", "encoder.json"
+
+# Raise it when what the folder of a converted model holds changes: older ones are then converted anew.
+FORMAT = 1
+
+# How near a graph in bfloat16 must be to torch in float32: cosine of their vectors for one text.
+AGREEMENT = 0.999
+
+# Tokens of one batch, padding included, and its most texts. Chosen by benchmarks/encoding.py: larger ones
+# leave the cores' caches, smaller ones make the matrices too small.
+TOKENS, MOST = 2048, 64
+
+# Texts whose token ids are held at once, and among which like lengths are brought together.
+POOL = 4096
+
+Role = Literal["query", "passage"]
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Disagreement(Exception):
+    """The graph does not give what torch gave; the message says how far it is off."""
+
+
+class OpenVinoEncoder:
+    """An encoder that runs a converted model on the CPU, in bfloat16 where the CPU has it.
+
+    Two forms of the graph are compiled: one for a query at a time, at once, and one for the most passages a
+    second, when the first passages come. Queries over the window are truncated; of a passage over it,
+    the vector is the mean of its parts', so that nothing in it is lost. Safe to use from many threads.
+    """
+
+    def __init__(self, folder: Path, *, name: str, fingerprint: str) -> None:
+        settings = json.loads((folder / SETTINGS).read_bytes())
+        self.name = name
+        self.fingerprint = fingerprint
+        self.dim: int = settings["dim"]
+        self.window: int = settings["window"]
+        self._prompts: dict[Role, str] = settings["prompts"]
+        self._pad: int = settings["pad"]
+        self._folder = folder
+        self._passages: Any = None
+        self._compiling = threading.Lock()
+        self._core = openvino().Core()
+        # Reading a large vocabulary takes longer than compiling the graph, which leaves Python to others
+        # meanwhile.
+        with ThreadPoolExecutor(1) as pool:
+            tokenizer = pool.submit(_tokenizer, folder)
+            self._queries = _Requests(self._compile({"PERFORMANCE_HINT": "LATENCY"}))
+            self._tokenizer = tokenizer.result()
+        probe = settings["probe"]
+        self.agree([probe["text"]], np.asarray([probe["vector"]], np.float32), "passage")
+
+    @classmethod
+    def load(cls, folder: Path, *, name: str, fingerprint: str) -> OpenVinoEncoder | None:
+        """Load the model that was converted into `folder`; None where there is none that is whole.
+
+        Raises `BackendUnavailable` without OpenVINO, or where the conversion was given up for a reason that
+        is told; `Disagreement` where the graph no longer gives here what torch gave when it was made.
+        """
+        openvino()
+        told = cache.manifest(folder)
+        if told is None or (told.get("format"), told.get("fingerprint")) != (FORMAT, fingerprint):
+            return None
+        if "unfit" in told:
+            raise BackendUnavailable(told["unfit"])
+        if cache.damaged(folder, told, lambda file: not file.endswith(".bin")):
+            return None
+        try:
+            return cls(folder, name=name, fingerprint=fingerprint)
+        except RuntimeError as error:  # OpenVINO's own, of a graph that it cannot compile or run
+            raise Disagreement(
+                f"OpenVINO cannot run the graph of {name}: {str(error)[-200:].strip()}"
+            ) from error
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Encode questions: (n, dim), unit length."""
+        vectors = np.zeros((len(texts), self.dim), np.float32)
+        if texts:
+            ids = [self._truncated(encoding) for encoding in self._encodings(texts, "query")]
+            self._run(self._queries, ids, vectors)
+        return vectors
+
+    def encode_passages(
+        self, texts: Sequence[str], advance: Callable[[int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """Encode passages: (n, dim), unit length; `advance(k)` is called as k more are done."""
+        vectors = np.zeros((len(texts), self.dim), np.float32)
+        for start in range(0, len(texts), POOL):
+            encodings = self._encodings(texts[start : start + POOL], "passage")
+            ids = [self._truncated(encoding) for encoding in encodings]
+            self._run(self._throughput(), ids, vectors[start : start + POOL], advance)
+            for position, encoding in enumerate(encodings, start):
+                if len(encoding) > self.window:
+                    vectors[position] = self._long(texts[position])
+        return vectors
+
+    def _long(self, text: str) -> NDArray[np.float32]:
+        cut = self._encodings(parts(text, self.count_tokens, self.window), "passage")
+        vectors = np.zeros((len(cut), self.dim), np.float32)
+        self._run(self._throughput(), [self._truncated(encoding) for encoding in cut], vectors)
+        return unit_mean(vectors)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Count the tokens that each text takes as a passage, prompt and special tokens included."""
+        return [len(encoding) for encoding in self._encodings(texts, "passage")]
+
+    def agree(self, texts: Sequence[str], expected: NDArray[np.float32], role: Role) -> None:
+        """Raise `Disagreement` unless `texts` get the vectors `expected`, alone and in one batch."""
+        ids = [self._truncated(encoding) for encoding in self._encodings(texts, role)]
+        together = self._queries.infer(self._padded(ids, range(len(ids))))
+        alone = [self._queries.infer(self._padded(ids, [i]))[0] for i in range(len(ids))]
+        for found in (together, np.stack(alone)):
+            cosines = (found * expected).sum(axis=1)
+            if not cosines.min() >= AGREEMENT:  # so written that NaN disagrees
+                raise Disagreement(
+                    f"OpenVINO's graph of {self.name} differs from torch: cosine {cosines.min():.4f} where "
+                    f"{AGREEMENT} is asked for"
+                )
+
+    def _encodings(self, texts: Sequence[str], role: Role) -> list[Any]:
+        prompt = self._prompts[role]
+        encodings: list[Any] = self._tokenizer.encode_batch_fast([prompt + encodable(text) for text in texts])
+        return encodings
+
+    def _truncated(self, encoding: Any) -> list[int]:
+        """Return the token ids that fit into the window; special tokens at the end stay there."""
+        ids: list[int] = encoding.ids
+        if len(ids) <= self.window:
+            return ids
+        closing = next(i for i, special in enumerate(reversed(encoding.special_tokens_mask)) if not special)
+        return ids[: self.window - closing] + ids[len(ids) - closing :]
+
+    def _padded(self, ids: Sequence[list[int]], batch: Sequence[int]) -> list[NDArray[np.int64]]:
+        longest = max(len(ids[i]) for i in batch)
+        tokens = np.full((len(batch), longest), self._pad, np.int64)
+        mask = np.zeros_like(tokens)
+        for row, i in enumerate(batch):
+            tokens[row, : len(ids[i])] = ids[i]
+            mask[row, : len(ids[i])] = 1
+        return [tokens, mask]
+
+    def _run(
+        self,
+        requests: _Requests,
+        ids: Sequence[list[int]],
+        vectors: NDArray[np.float32],
+        advance: Callable[[int], None] | None = None,
+    ) -> None:
+        """Fill `vectors` with those of the token ids, a batch for each stream at a time."""
+        batches = by_length([len(one) for one in ids], TOKENS, MOST)
+
+        def encode(batch: list[int]) -> tuple[list[int], NDArray[np.float32]]:
+            return batch, requests.infer(self._padded(ids, batch))
+
+        for batch, found in requests.map(encode, batches):
+            vectors[batch] = found
+            if advance:
+                advance(len(batch))
+
+    def _throughput(self) -> _Requests:
+        with self._compiling:
+            if self._passages is None:
+                # A stream for each core, up to where the batches of a pool are too few to feed them all.
+                streams = min(cores(), 16)
+                options = {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": cores()}
+                self._passages = _Requests(self._compile(options))
+            requests: _Requests = self._passages
+            return requests
+
+    def _compile(self, options: dict[str, Any]) -> Any:
+        able = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        precision = {"INFERENCE_PRECISION_HINT": "bf16" if able else "f32"}
+        return self._core.compile_model(str(self._folder / GRAPH), "CPU", {**precision, **options})
+
+
+class _Requests:
+    """The inference requests of a compiled graph, as many as it has streams, lent to whoever has work."""
+
+    def __init__(self, compiled: Any) -> None:
+        self.streams = max(1, compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self._free = [compiled.create_infer_request() for _ in range(self.streams)]
+        self._available = threading.Semaphore(self.streams)
+
+    def infer(self, inputs: list[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """Run the graph once; waits while all requests are lent."""
+        with self._lend() as request:
+            return np.array(request.infer(inputs)[0], np.float32)  # a copy: the request reuses its memory
+
+    def map(self, work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+        """Yield what `work` makes of each item, in order, as many at once as there are streams."""
+        if self.streams == 1 or len(items) == 1:
+            yield from map(work, items)
+            return
+        with ThreadPoolExecutor(self.streams) as pool:
+            yield from pool.map(work, items)
+
+    @contextmanager
+    def _lend(self) -> Iterator[Any]:
+        with self._available:
+            request = self._free.pop()
+            try:
+                yield request
+            finally:
+                self._free.append(request)
+
+
+def openvino() -> Any:
+    """Import OpenVINO without its telemetry; raises `BackendUnavailable` where it is not installed.
+
+    Unless told otherwise, `import openvino` reports each use to an analytics service over the network.
+    Searches are nobody's business: with its telemetry package hidden, OpenVINO takes its own silent stand-in.
+    """
+    if not find_spec("openvino"):
+        raise BackendUnavailable("The OpenVINO backend needs openvino: pip install openvino.")
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: importing it fails
+    import openvino
+
+    return openvino
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _tokenizer(folder: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(folder / TOKENIZER))

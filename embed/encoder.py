@@ -1,0 +1,117 @@
+"""The encoder: what the rest of Dragoman knows of a model, and how to get one by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+from embed import default_model, sources
+from embed.backends import conversion
+from embed.backends.openvino import Disagreement, OpenVinoEncoder
+from embed.backends.torch import TorchEncoder
+from embed.cache import Progress
+from embed.errors import BackendUnavailable, EmbedError
+from embed.sources import Source
+
+__all__ = ["DEFAULT_MODEL", "BackendName", "Encoder", "Progress", "Vectors", "load_encoder"]
+
+Vectors = NDArray[np.float32]
+BackendName = Literal["auto", "openvino", "torch"]
+
+DEFAULT_MODEL = default_model.NAME
+"""The embedded default: multilingual-e5-small, which needs no download."""
+
+
+class Encoder(Protocol):
+    """A model that turns texts into vectors: float32, unit length, shape (n, dim); n may be 0.
+
+    `name` is the name asked for; `fingerprint` stands for all that determines the vectors, the same for each
+    backend. `window` is in tokens. Queries over it are truncated; of a passage
+    over it, the vector is the mean of its parts', so that nothing in it is lost.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - told above, as are the three below
+    @property
+    def dim(self) -> int: ...  # noqa: D102
+    @property
+    def window(self) -> int: ...  # noqa: D102
+    @property
+    def fingerprint(self) -> str: ...  # noqa: D102
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Encode questions, with the model's prompt for them."""
+        ...
+
+    def encode_passages(self, texts: Sequence[str], advance: Callable[[int], None] | None = None) -> Vectors:
+        """Encode passages, with the model's prompt for them; `advance(k)` is called as k more are done."""
+        ...
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Count the tokens that each text takes as a passage, prompt and special tokens included."""
+        ...
+
+
+def load_encoder(
+    name: str = DEFAULT_MODEL,
+    backend: BackendName = "auto",
+    *,
+    cache: Path | None = None,
+    report: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
+) -> Encoder:
+    """Load the model `name`: the default, a local sentence-transformers folder, or a name on the hub.
+
+    `auto` takes OpenVINO, converting the model once, and torch where that cannot be: `report` is then told
+    why. `cache` is where built and converted models are kept; the user's cache folder unless given.
+
+    Raises `ModelUnavailable` where the model cannot be had, `BackendUnavailable` where `backend` names one
+    that cannot run it.
+    """
+    folder = cache or platformdirs.user_cache_path("dragoman")
+    source = sources.find(name, folder, progress)
+    if backend == "torch":
+        return _torch(source, progress)
+    try:
+        encoder = _converted(source, folder)
+    except BackendUnavailable as reason:
+        if backend == "openvino":
+            raise
+        return _instead(_torch(source, progress), reason, report)
+    if encoder:
+        return encoder
+    original = _torch(source, progress)
+    try:
+        return conversion.convert(original, _place(source, folder), progress)
+    except EmbedError as reason:
+        if backend == "openvino":
+            raise
+        return _instead(original, reason, report)
+
+
+def _torch(source: Source, progress: Progress | None) -> TorchEncoder:
+    folder = sources.ready(source, progress)
+    return TorchEncoder.load(folder, name=source.name, fingerprint=source.fingerprint)
+
+
+def _converted(source: Source, folder: Path) -> Encoder | None:
+    """Return the encoder of a model that was converted before; None where none is, or none that agrees."""
+    try:
+        return OpenVinoEncoder.load(_place(source, folder), name=source.name, fingerprint=source.fingerprint)
+    except Disagreement:
+        return None
+
+
+def _place(source: Source, folder: Path) -> Path:
+    return folder / "openvino" / f"{sources.slug(source.name)}-{source.fingerprint[:12]}"
+
+
+def _instead(encoder: TorchEncoder, reason: EmbedError, report: Callable[[str], None] | None) -> TorchEncoder:
+    if report:
+        report(f"Encoding in torch, which is slower: {reason}")
+    return encoder

@@ -1,0 +1,59 @@
+"""Rows and ranks: articles, passages and vectors in; hits out. Everything durable."""
+
+from index.errors import (
+    ArticleNotFound,
+    DamagedLibrary,
+    InvalidArticle,
+    InvalidCursor,
+    InvalidFilter,
+    LibraryAbsent,
+    LibraryBusy,
+    LibraryClosed,
+    LibraryError,
+    LibraryFull,
+    ModelMismatch,
+    NewerSchema,
+    NotCalibrated,
+    PassageNotFound,
+    ReadOnlyLibrary,
+)
+from index.filters import Filter
+from index.filters import parse as parse_filter
+from index.library import Library
+from index.neutral import Neutral
+from index.records import Article, Hit, LibraryInfo, Mode, Page, Passage, Problem, Status, cut
+
+__all__ = [  # noqa: RUF022  (grouped by what they are for)
+    # what is kept and given
+    "Article",
+    "Hit",
+    "Page",
+    "Passage",
+    "Problem",
+    "cut",
+    # the library
+    "Library",
+    "LibraryInfo",
+    "Mode",
+    "Neutral",
+    "Status",
+    # filters
+    "Filter",
+    "parse_filter",
+    # errors
+    "ArticleNotFound",
+    "DamagedLibrary",
+    "InvalidArticle",
+    "InvalidCursor",
+    "InvalidFilter",
+    "LibraryAbsent",
+    "LibraryBusy",
+    "LibraryClosed",
+    "LibraryError",
+    "LibraryFull",
+    "ModelMismatch",
+    "NewerSchema",
+    "NotCalibrated",
+    "PassageNotFound",
+    "ReadOnlyLibrary",
+]

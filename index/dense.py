@@ -1,0 +1,110 @@
+"""The dense index: rows and their vectors, searched by inner product. What a backend must do, and the exact
+order.
+"""
+
+from typing import BinaryIO, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+Rows = NDArray[np.int64]
+
+# Two ways of summing one float32 inner product of unit vectors differ by some 1e-7 (and less than dim *
+# 2**-24 in the worst case); a score this far below another is below it however it is summed.
+SLACK = 1e-5
+
+
+class DenseIndex(Protocol):
+    """Rows (positive numbers) and their unit vectors. `index.recovery.Space` guards it for threads."""
+
+    name: str
+    dim: int
+
+    def __len__(self) -> int: ...
+
+    def rows(self) -> Rows:
+        """Return the rows, ascending (n,)."""
+        ...
+
+    def vectors(self, rows: Rows) -> Vectors:
+        """Return the vectors of rows (n, dim); raises KeyError for a row that is not here."""
+        ...
+
+    def add(self, rows: Rows, vectors: Vectors) -> None:
+        """Add vectors (n, dim) under rows (n,), each row once; a row that is here already gets its new
+        vector.
+        """
+        ...
+
+    def remove(self, rows: Rows) -> None:
+        """Remove rows; those that are not here are passed over."""
+        ...
+
+    def search(self, queries: Vectors, k: int, allowed: Rows | None = None) -> tuple[Vectors, Rows]:
+        """Return scores and rows (q, k) of the best for each query (q, dim), by inner product.
+
+        Best first, equal scores by row. `allowed` rows alone are looked at, so k of them come back whenever
+        that many are here; where fewer are, row -1 and score -inf fill up. Scores are within `SLACK` of the
+        true ones.
+        """
+        ...
+
+    def save(self, stream: BinaryIO) -> None:
+        """Write all of it, for `load`."""
+        ...
+
+    def load(self, stream: BinaryIO) -> None:
+        """Take what `save` wrote in place of what is here; raises ValueError where it is not that."""
+        ...
+
+
+class Place(NamedTuple):
+    """A place in a ranking: by score, falling, then by row, rising."""
+
+    score: float
+    row: int
+
+
+def make(dim: int) -> DenseIndex:
+    """Return an empty dense index of the kind that a library uses."""
+    from index.backends.faiss import FaissIndex  # takes a moment to load, and `describe` does without
+
+    return FaissIndex(dim)
+
+
+def best(
+    index: DenseIndex,
+    query: Vectors,
+    limit: int,
+    allowed: Rows | None = None,
+    after: Place | None = None,
+    seen: int = 0,
+) -> list[Place]:
+    """Return the best places for one query (dim,), at most `limit`, that come after a place; `seen` lie
+    before it.
+
+    The order is exact and depends on nothing but the vectors: a backend may sum in another order as it grows,
+    or for another number of queries, so the scores are taken again, in one way, until no vector left out
+    could come first.
+    """
+    size = len(index) if allowed is None else len(allowed)
+    wanted = seen + limit
+    while True:
+        wanted = min(2 * wanted + 16, size)
+        rough, rows = index.search(query[None], wanted, allowed)
+        found = rows[0][rows[0] >= 0]
+        # einsum sums each row by itself, whatever rows come with it; a matrix product would not.
+        products = np.einsum("nd,d->n", index.vectors(found).astype(np.float64), query.astype(np.float64))
+        scores = products.astype(np.float32)
+        order = np.lexsort((found, -scores))
+        places = [
+            Place(score, row)
+            for score, row in zip(scores[order].tolist(), found[order].tolist(), strict=True)
+        ]
+        if wanted < size:
+            certain = float(rough[0, -1]) + SLACK
+            places = [place for place in places if place.score > certain]
+        following = [p for p in places if after is None or (-p.score, p.row) > (-after.score, after.row)]
+        if len(following) >= limit or wanted == size:
+            return following[:limit]

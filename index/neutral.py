@@ -1,0 +1,139 @@
+"""Language-neutral vectors: what is compared is what a text says, not which language says it.
+
+Multilingual encoders put each language in a corner of its own, and all of them in one narrow cone. Subtracting most
+of what a language's mean vector has of its own, and some of what all the means have in common, brings the corners
+together and opens the cone (docs/ranking.md has the figures). With m(l) the mean passage of language l, n(l) its mean
+query, and M, N the means of those over all languages:
+
+    p' = unit(p - a (m(l) - M) - b M)        q' = unit(q - a (n(l) - N) - b N)
+
+The means ship as numbers for the models named in `priors/`; `benchmarks/priors.py` computes them and fits a and b.
+For any other model the space is left as it is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+
+PRIORS = Path(__file__).parent / "priors"
+
+
+@dataclass(frozen=True, slots=True)
+class Priors:
+    """What is known of a model before it reads the library.
+
+    `passages` and `queries` are mean vectors (languages, dim), float32; `own` and `common` are the shares a and b
+    of them that are subtracted; `slope` and `intercept` turn a neutral cosine into a probability (logistic
+    calibration: Platt 1999, "Probabilistic outputs for support vector machines").
+    """
+
+    model: str
+    languages: tuple[str, ...]
+    passages: Vectors
+    queries: Vectors
+    own: float
+    common: float
+    slope: float
+    intercept: float
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read priors that `save` wrote."""
+        with np.load(path, allow_pickle=False) as stored:
+            return cls(
+                str(stored["model"]),
+                tuple(stored["languages"].tolist()),
+                stored["passages"].astype(np.float32),
+                stored["queries"].astype(np.float32),
+                float(stored["own"]),
+                float(stored["common"]),
+                float(stored["slope"]),
+                float(stored["intercept"]),
+            )
+
+    def save(self, path: Path) -> None:
+        """Write the priors, means in half precision, for `load`."""
+        np.savez_compressed(
+            path,
+            model=np.array(self.model),
+            languages=np.array(self.languages),
+            passages=self.passages.astype(np.float16),
+            queries=self.queries.astype(np.float16),
+            own=np.array(self.own),
+            common=np.array(self.common),
+            slope=np.array(self.slope),
+            intercept=np.array(self.intercept),
+        )
+
+
+class Neutral:
+    """The map from a model's vectors to the language-neutral space, and from similarity there to relevance."""
+
+    def __init__(self, priors: Priors | None) -> None:
+        self._priors = priors
+        if priors is None:
+            self.identity = "none"
+            return
+        self._number = {code: number for number, code in enumerate(priors.languages)}
+        self._passages = offsets(priors.passages, priors.own, priors.common)
+        self._queries = offsets(priors.queries, priors.own, priors.common)
+        told = repr((priors.model, priors.languages)).encode()
+        digest = sha256(told + self._passages.tobytes() + self._queries.tobytes())
+        self.identity = digest.hexdigest()[:16]
+
+    @classmethod
+    def for_model(cls, name: str) -> Self:
+        """Return the map for the model called `name`: its shipped priors, or else the identity."""
+        path = PRIORS / f"{name.replace('/', '--')}.npz"
+        return cls(Priors.load(path) if path.is_file() else None)
+
+    def passages(self, vectors: Vectors, languages: Sequence[str]) -> Vectors:
+        """Return the passages' vectors (n, dim), unit length, in the neutral space; one language code for each."""
+        if self._priors is None:
+            return vectors
+        unknown = len(self._priors.languages)
+        numbers = [self._number.get(code, unknown) for code in languages]
+        return unit(vectors - self._passages[numbers])
+
+    def queries(self, vectors: Vectors, languages: Sequence[Mapping[str, float]]) -> Vectors:
+        """Return the queries' vectors (n, dim), unit length, in the neutral space.
+
+        `languages` holds for each query the probabilities of its languages; the mean that is subtracted is the
+        mixture by those probabilities, what they leave open going to the mean of all languages.
+        """
+        if self._priors is None:
+            return vectors
+        weights = np.zeros((len(vectors), len(self._priors.languages) + 1), dtype=np.float32)
+        for query, probabilities in enumerate(languages):
+            for code, probability in probabilities.items():
+                if code in self._number:
+                    weights[query, self._number[code]] = probability
+        weights[:, -1] = np.clip(1 - weights.sum(axis=1), 0, None)
+        return unit(vectors - weights @ self._queries)
+
+    def relevance(self, similarity: NDArray[np.float32]) -> NDArray[np.float64] | None:
+        """Return the calibrated probability (0..1) that a passage of this similarity answers; `None` if unknown."""
+        if self._priors is None:
+            return None
+        logit = self._priors.slope * similarity.astype(np.float64) + self._priors.intercept
+        return 1 / (1 + np.exp(-logit))
+
+
+def offsets(means: Vectors, own: float, common: float) -> Vectors:
+    """Return what is subtracted for each language (languages + 1, dim); the last row is for an unknown language."""
+    shared = means.mean(axis=0)
+    rows = np.vstack([own * (means - shared) + common * shared, common * shared])
+    return rows.astype(np.float32)
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """Return the vectors (n, dim) at length 1; a vector of zeros stays."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32, copy=False)

@@ -1,0 +1,188 @@
+"""How the dense index comes to say what SQLite says: from a snapshot, by replaying changes, or built anew."""
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index import changes, snapshots, tables
+from index.changes import Change
+from index.dense import DenseIndex, make
+from index.guard import Guard
+from index.snapshots import BrokenSnapshot, Header
+from index.store import Store
+
+Vectors = NDArray[np.float32]
+
+# While the library is open a snapshot is written when this many rows changed since the last one, and one in
+# five.
+OPEN_ROWS, OPEN_SHARE = 20_000, 0.2
+# On closing, when one row in twenty did: replaying fewer is quicker than writing everything again.
+CLOSE_SHARE = 0.05
+
+log = logging.getLogger("dragoman.index")
+
+
+class Space:
+    """The passages' vectors in one space (neutral or raw), in memory, equal to what SQLite says at `change`.
+
+    `project` makes this space's vectors from raw ones and the passages' languages; `identity` names how. A
+    space with `keep` has snapshots on disk.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        dim: int,
+        project: Callable[[Vectors, Sequence[str]], Vectors],
+        *,
+        fingerprint: str,
+        identity: str,
+        keep: bool,
+    ) -> None:
+        self._store = store
+        self._dim = dim
+        self._project = project
+        self._fingerprint = fingerprint
+        self._identity = identity
+        self._keep = keep
+        self._guard = Guard()
+        self._catching_up = threading.Lock()
+        self._index = make(dim)
+        # None while the index is not whole: not yet loaded, or a replay did not end.
+        self._change: Change | None = None
+        self._unsaved = 0
+
+    @property
+    def backend(self) -> str:
+        """Return the name of the kind of index."""
+        return self._index.name
+
+    @property
+    def loaded(self) -> bool:
+        """Tell whether the index is in memory."""
+        return self._change is not None
+
+    @contextmanager
+    def shared(self) -> Iterator[tuple[DenseIndex, Change | None]]:
+        """Share the index, and the change it stands at, while nobody can change it; keep the block short."""
+        with self._guard.shared():
+            yield self._index, self._change
+
+    def catch_up(self) -> None:
+        """Bring the index to the last change. Raises DamagedLibrary; then nothing is answered from it."""
+        with self._catching_up:
+            with self._store.reading() as connection:
+                now = changes.current(connection)
+                if self._change == now:
+                    return
+                if self._change is None and self._keep:
+                    self._load(lambda change: changes.remembers(connection, change))
+                if self._change == now:
+                    return
+                if self._change is not None and changes.remembers(connection, self._change):
+                    self._replay(connection, self._change, now)
+                else:
+                    self._rebuild(connection, now)
+            if self._unsaved >= max(OPEN_ROWS, OPEN_SHARE * len(self._index)):
+                self._save(self._index, now)
+
+    def close(self, *, wrote: bool) -> None:
+        """Write a snapshot if that pays; `wrote` tells whether this process changed the library."""
+        if not self._keep or self._store.read_only:
+            return
+        if not self.loaded and wrote and self._pays_unloaded():
+            self.catch_up()
+        with self._catching_up:
+            if self._change is not None and self._unsaved and self._unsaved >= CLOSE_SHARE * len(self._index):
+                self._save(self._index, self._change)
+
+    def _load(self, remembered: Callable[[Change], bool]) -> None:
+        """Take the snapshot if it is of this library, model and projection, and can be brought up to date."""
+        fresh = make(self._dim)
+
+        def fits(header: Header) -> bool:
+            made = (header.fingerprint, header.neutral, header.backend, header.dim)
+            return made == (self._fingerprint, self._identity, fresh.name, self._dim) and remembered(
+                _of(header)
+            )
+
+        try:
+            header = snapshots.read(self._store.folder, fits, fresh.load)
+            if header is not None and len(fresh) != header.count:
+                raise BrokenSnapshot(f"it holds {len(fresh)} vectors and promises {header.count}")
+        except (BrokenSnapshot, OSError) as error:
+            aside = None if self._store.read_only else snapshots.set_aside(self._store.folder)
+            kept = f", set aside as {aside.name}" if aside else ""
+            log.warning("the snapshot of the dense index is damaged (%s)%s; it is built anew", error, kept)
+            return
+        if header is not None:
+            with self._guard.alone():
+                self._index, self._change, self._unsaved = fresh, _of(header), 0
+
+    def _replay(self, connection: sqlite3.Connection, since: Change, now: Change) -> None:
+        """Make the changes that came since. Until all are made, the index stands at no change and answers
+        nothing.
+        """
+        removed = changes.removed_since(connection, since.number)
+        with self._guard.alone():
+            self._change = None
+            self._index.remove(removed)
+        self._unsaved += len(removed)
+        for rows, raw, languages in tables.vectors_since(connection, self._dim, since.number):
+            vectors = self._project(raw, languages)
+            with self._guard.alone():
+                self._index.add(rows, vectors)
+            self._unsaved += len(rows)
+        with self._guard.alone():
+            self._change = now
+
+    def _rebuild(self, connection: sqlite3.Connection, now: Change) -> None:
+        """Build the index from all that is stored, aside, and put it in the place of the old one."""
+        with self._guard.alone():
+            self._index, self._change = make(self._dim), None
+        fresh = make(self._dim)
+        for rows, raw, languages in tables.vectors_since(connection, self._dim, -1):
+            fresh.add(rows, self._project(raw, languages))
+        with self._guard.alone():
+            self._index, self._change, self._unsaved = fresh, now, len(fresh)
+
+    def _pays_unloaded(self) -> bool:
+        """Tell whether a snapshot is so far behind that the next search is better off with a new one."""
+        header = snapshots.header(self._store.folder)
+        with self._store.reading() as connection:
+            if header is None or not changes.remembers(connection, _of(header)):
+                return True
+            behind = len(changes.removed_since(connection, header.change))
+            behind += len(changes.touched_since(connection, header.change))
+        return behind >= CLOSE_SHARE * header.count
+
+    def _save(self, index: DenseIndex, change: Change) -> None:
+        """Write a snapshot; where that fails (a full disk), all goes on: nothing depends on it."""
+        self._unsaved = 0
+        if not self._keep or self._store.read_only:
+            return
+        header = Header(
+            change.number,
+            change.mark.hex(),
+            self._fingerprint,
+            self._identity,
+            index.name,
+            self._dim,
+            len(index),
+        )
+        try:
+            with self._guard.shared():
+                snapshots.write(self._store.folder, header, index.save)
+        except OSError as error:
+            log.warning(
+                "no snapshot of the dense index could be written (%s); the next start takes longer", error
+            )
+
+
+def _of(header: Header) -> Change:
+    return Change(header.change, bytes.fromhex(header.mark))

@@ -1,0 +1,354 @@
+"""What is in the tables: how articles and passages are written, and how they are read back and checked.
+
+Every function takes a connection inside a transaction of `Store`. What is read for an answer or for an index
+is compared with its checksum first; where the two differ, DamagedLibrary says so and nothing is returned.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index import changes
+from index.changes import Rows, column
+from index.dates import interval
+from index.errors import DamagedLibrary, InvalidArticle
+from index.records import Article, Passage
+from index.store import damage
+
+Vectors = NDArray[np.float32]
+Value = TypeVar("Value")
+
+# Passages that are read at once where all are read: some megabytes.
+CHUNK = 4096
+
+# Values in one statement; SQLite takes 32,766 since 3.32 and took 999 before.
+MANY = 900
+
+ARTICLE = (
+    "articles.number, articles.id, articles.text, articles.title, articles.language, articles.url,"
+    " articles.source, articles.published_at, articles.metadata, articles.content_hash"
+)
+PASSAGE = (
+    'passages.row, passages.id, passages.article, passages.position, passages.start, passages."end",'
+    " passages.checksum, passages.vector"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPassage:
+    """A passage as it is stored: without its text, which its article has, and with its raw vector (bytes)."""
+
+    row: int
+    id: str
+    article_number: int
+    position: int
+    start: int
+    end: int
+    checksum: bytes
+    vector: bytes
+
+    def sound(self, article_id: str) -> bool:
+        """Tell whether the passage is what was written."""
+        span = (self.position, self.start, self.end)
+        try:
+            return self.checksum == checksum(self.id, article_id, span, self.vector)
+        except TypeError:  # damage can change a value's type too
+            return False
+
+
+def checksum(id: str, article_id: str, span: tuple[int, int, int], vector: bytes) -> bytes:
+    """Return the BLAKE2b checksum (8 bytes) of a passage's fields; `span` is (position, start, end)."""
+    told = json.dumps([id, article_id, *span])
+    return blake2b(told.encode() + vector, digest_size=8).digest()
+
+
+# Articles and passages, read
+
+
+def find_article(connection: sqlite3.Connection, article_id: str) -> tuple[int, Article] | None:
+    """Return an article and its number, checked."""
+    found = connection.execute(f"SELECT {ARTICLE} FROM articles WHERE id = ?", (_key(article_id),)).fetchone()
+    return None if found is None else (found[0], read_article(found))
+
+
+def articles_by_number(connection: sqlite3.Connection, numbers: Iterable[int]) -> dict[int, Article]:
+    """Return articles by number, checked."""
+    found = {}
+    for some in _portions(list(numbers)):
+        for stored in connection.execute(
+            f"SELECT {ARTICLE} FROM articles WHERE number IN ({_marks(some)})", some
+        ):
+            found[stored[0]] = read_article(stored)
+    return found
+
+
+def read_article(stored: Sequence[object]) -> Article:
+    """Return the article that the columns `ARTICLE` hold; raise DamagedLibrary where it is not what was
+    written.
+    """
+    number, id, text, title, language, url, source, published_at, metadata, content_hash = stored
+    try:
+        article = Article(id, text, title, language, url, source, published_at, json.loads(metadata))  # type: ignore[arg-type]
+        sound = article.content_hash == content_hash
+    except (TypeError, ValueError, RecursionError):
+        sound = False
+    if not sound:
+        raise DamagedLibrary(damage(f"Article {id!r} (number {number}) is not what was written"))
+    return article
+
+
+def passages_by_row(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, StoredPassage]:
+    """Return stored passages by row, not yet checked: that takes the id of their article."""
+    found = {}
+    for some in _portions(rows):
+        for stored in connection.execute(
+            f"SELECT {PASSAGE} FROM passages WHERE row IN ({_marks(some)})", some
+        ):
+            found[stored[0]] = StoredPassage(*stored)
+    return found
+
+
+def passages_of(connection: sqlite3.Connection, number: int) -> list[StoredPassage]:
+    """Return the stored passages of an article in their order."""
+    found = connection.execute(
+        f"SELECT {PASSAGE} FROM passages WHERE article = ? ORDER BY position", (number,)
+    )
+    return [StoredPassage(*stored) for stored in found]
+
+
+def read_passage(stored: StoredPassage, article: Article) -> Passage:
+    """Return the passage with its text; raise DamagedLibrary where it is not what was written."""
+    if not stored.sound(article.id):
+        raise DamagedLibrary(damage(f"Passage {stored.id!r} (row {stored.row}) is not what was written"))
+    text = article.text[stored.start : stored.end]
+    return Passage(stored.id, article.id, stored.position, stored.start, stored.end, text)
+
+
+def read_rows(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, tuple[Passage, Article]]:
+    """Return passages and their articles by row, checked; a row that is not there is damage."""
+    stored = passages_by_row(connection, rows)
+    articles = articles_by_number(connection, {passage.article_number for passage in stored.values()})
+    found = {}
+    for row in rows:
+        passage = stored.get(row)
+        article = articles.get(passage.article_number) if passage else None
+        if passage is None or article is None:
+            raise DamagedLibrary(damage(f"Row {row} is in the index and not in the database"))
+        found[row] = (read_passage(passage, article), article)
+    return found
+
+
+def row_of(connection: sqlite3.Connection, passage_id: str) -> int | None:
+    """Return the row of a passage."""
+    found = connection.execute("SELECT row FROM passages WHERE id = ?", (_key(passage_id),)).fetchone()
+    return None if found is None else int(found[0])
+
+
+def stored_hash(connection: sqlite3.Connection, article_id: str) -> str | None:
+    """Return the content hash that an article was stored with; None where there is none."""
+    found = connection.execute(
+        "SELECT content_hash FROM articles WHERE id = ?", (_key(article_id),)
+    ).fetchone()
+    return None if found is None else str(found[0])
+
+
+def known_ids(connection: sqlite3.Connection, ids: Sequence[str]) -> set[str]:
+    """Return which of these passage ids are stored."""
+    known: set[str] = set()
+    for some in _portions(ids):
+        known.update(
+            id for (id,) in connection.execute(f"SELECT id FROM passages WHERE id IN ({_marks(some)})", some)
+        )
+    return known
+
+
+def article_ids(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, str]:
+    """Return the id of the article of each row."""
+    found: dict[int, str] = {}
+    for some in _portions(rows):
+        found.update(
+            connection.execute(
+                "SELECT row, articles.id FROM passages JOIN articles ON articles.number = passages.article"
+                f" WHERE row IN ({_marks(some)})",
+                some,
+            ).fetchall()
+        )
+    return found
+
+
+def rows_where(connection: sqlite3.Connection, where: str, parameters: Sequence[str | int | float]) -> Rows:
+    """Return the rows of the articles that meet a condition, ascending."""
+    return np.sort(
+        column(
+            connection.execute(
+                "SELECT row FROM articles CROSS JOIN passages ON passages.article = articles.number"
+                f" WHERE {where}",
+                parameters,
+            )
+        )
+    )
+
+
+def vectors_since(
+    connection: sqlite3.Connection, dim: int, change: int
+) -> Iterator[tuple[Rows, Vectors, list[str]]]:
+    """Yield rows, raw vectors (n, dim) and languages of all articles written after a change, checked, in
+    chunks.
+
+    Rows ascend within a chunk, and over all chunks where everything is asked for (a change before the first,
+    -1).
+    """
+    everything = change < 0
+    cursor = connection.execute(
+        f"SELECT {PASSAGE}, articles.id, articles.language FROM "
+        + (
+            # From the left, so that a passage whose article is gone is seen, and refused.
+            "passages LEFT JOIN articles ON articles.number = passages.article ORDER BY passages.row"
+            if everything
+            else "articles CROSS JOIN passages ON passages.article = articles.number"
+            " WHERE articles.change > ?"
+        ),
+        () if everything else (change,),
+    )
+    while chunk := cursor.fetchmany(CHUNK):
+        for *stored, article_id, _ in chunk:
+            passage = StoredPassage(*stored)
+            if not passage.sound(article_id) or len(passage.vector) != 4 * dim:
+                raise DamagedLibrary(
+                    damage(f"Passage {passage.id!r} (row {passage.row}) is not what was written")
+                )
+        rows = np.array([stored[0] for stored in chunk], np.int64)
+        raw = np.frombuffer(b"".join(stored[7] for stored in chunk), "<f4").reshape(len(chunk), dim)
+        languages = [stored[-1] for stored in chunk]
+        order_of_rows = np.argsort(rows, kind="stable")
+        yield (
+            rows[order_of_rows],
+            raw[order_of_rows].astype(np.float32),
+            [languages[place] for place in order_of_rows.tolist()],
+        )
+
+
+def counts(connection: sqlite3.Connection) -> tuple[int, int, dict[str, int]]:
+    """Return how many articles and passages there are, and articles by language, most first."""
+    languages = connection.execute(
+        "SELECT language, count(*) FROM articles GROUP BY language ORDER BY 2 DESC, 1"
+    )
+    by_language = {str(code): int(count) for code, count in languages}
+    (passages,) = connection.execute("SELECT count(*) FROM passages").fetchone()
+    return sum(by_language.values()), int(passages), by_language
+
+
+def meta(connection: sqlite3.Connection) -> dict[str, str]:
+    """Return what the library remembers of itself: model, fingerprint, dim."""
+    return dict(connection.execute("SELECT key, value FROM meta").fetchall())
+
+
+# Articles and passages, written
+
+
+def put(
+    connection: sqlite3.Connection,
+    article: Article,
+    passages: Sequence[Passage],
+    vectors: Mapping[int, NDArray[np.float32]],
+) -> None:
+    """Write an article in place of the one with its id, if any: passages whose ids stay keep their row and
+    vector.
+    """
+    change = changes.advance(connection)
+    number = _put_article(connection, article, change)
+    stored = {passage.id: passage for passage in passages_of(connection, number)}
+    staying = {passage.id for passage in passages}
+    _remove_rows(connection, [passage.row for id, passage in stored.items() if id not in staying], change)
+    for place, passage in enumerate(passages):
+        span = (passage.position, passage.start, passage.end)
+        old = stored.get(passage.id)
+        if old is not None:
+            if not old.sound(article.id):
+                raise DamagedLibrary(damage(f"Passage {old.id!r} (row {old.row}) is not what was written"))
+            fresh = checksum(passage.id, article.id, span, old.vector)
+            connection.execute(
+                'UPDATE passages SET position = ?, start = ?, "end" = ?, checksum = ? WHERE row = ?',
+                (*span, fresh, old.row),
+            )
+            continue
+        if place not in vectors:
+            raise InvalidArticle(
+                f"Passage {passage.position} of article {article.id!r} came without a vector and has none"
+                " stored: give vectors for all that Library.missing names, asked when no other write of the"
+                " article is under way."
+            )
+        vector = vectors[place].astype("<f4").tobytes()
+        fresh = checksum(passage.id, article.id, span, vector)
+        connection.execute(
+            'INSERT INTO passages (id, article, position, start, "end", checksum, vector)'
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (passage.id, number, *span, fresh, vector),
+        )
+
+
+def remove(connection: sqlite3.Connection, article_id: str) -> bool:
+    """Remove an article and its passages; return whether there was one."""
+    found = connection.execute("SELECT number FROM articles WHERE id = ?", (_key(article_id),)).fetchone()
+    if found is None:
+        return False
+    rows = [row for (row,) in connection.execute("SELECT row FROM passages WHERE article = ?", found)]
+    _remove_rows(connection, rows, changes.advance(connection))
+    connection.execute("DELETE FROM articles WHERE number = ?", found)
+    return True
+
+
+def _put_article(connection: sqlite3.Connection, article: Article, change: int) -> int:
+    """Write the article's own fields and return its number, the one it had if it was there."""
+    values = {
+        "change": change,
+        "language": article.language,
+        "source": article.source,
+        "url": article.url,
+        "published": None if article.published_at is None else interval(article.published_at)[0],
+        "published_at": article.published_at,
+        "title": article.title,
+        "content_hash": article.content_hash,
+        "metadata": json.dumps(dict(article.metadata), ensure_ascii=False, allow_nan=False),
+        "text": article.text,
+    }
+    found = connection.execute("SELECT number FROM articles WHERE id = ?", (article.id,)).fetchone()
+    if found is not None:
+        assignments = ", ".join(f"{column} = :{column}" for column in values)
+        connection.execute(f"UPDATE articles SET {assignments} WHERE id = :id", {"id": article.id, **values})
+        return int(found[0])
+    given = {"id": article.id, **values}
+    columns, marks = ", ".join(given), ", ".join(f":{column}" for column in given)
+    cursor = connection.execute(f"INSERT INTO articles ({columns}) VALUES ({marks})", given)
+    return int(cursor.lastrowid or 0)
+
+
+def _remove_rows(connection: sqlite3.Connection, rows: Sequence[int], change: int) -> None:
+    connection.executemany("DELETE FROM passages WHERE row = ?", [(row,) for row in rows])
+    connection.executemany(
+        "INSERT INTO removals (change, row) VALUES (?, ?)", [(change, row) for row in rows]
+    )
+
+
+def _key(id: str) -> str:
+    """Return the id to look for: one that SQLite cannot hold is nobody's, like the empty one."""
+    try:
+        id.encode()
+    except UnicodeEncodeError:
+        return ""
+    return id
+
+
+def _portions(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
+    for start in range(0, len(values), MANY):
+        yield values[start : start + MANY]
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))

@@ -1,0 +1,435 @@
+"""The commands. Each reads its arguments, opens what it needs, and prints for people or for programs."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from service.cli.terminal import Adding, bar, clean, out, print_hits, print_rows, print_table, say, stop, told
+from service.errors import InvalidSetting
+from service.reading import Draft, Refusal, count, read_lines, read_path
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from index import Library
+    from service.engine import Engine
+
+app = typer.Typer(
+    help="Ask in any language; get the passages that answer, whatever language they were written in.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Folder of the library (DRAGOMAN_DATA).", show_default=False),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", metavar="NAME", help="sentence-transformers model, by name or path (DRAGOMAN_MODEL)."
+    ),
+]
+Backend = Annotated[
+    str | None, typer.Option("--backend", help="auto, openvino or torch (DRAGOMAN_BACKEND).", metavar="NAME")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Languages = Annotated[
+    list[str] | None, typer.Option("--language", metavar="L", help="Only passages in these languages: bn,hi.")
+]
+
+
+@app.command()
+@told
+def add(
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH...", help="Files, folders, or - for JSON lines.")
+    ],
+    language: Annotated[
+        str | None, typer.Option(metavar="L", help="Language of the articles; detected where absent.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(metavar="S", help="Who published the articles.")] = None,
+    data: Data = None,
+    model: Model = None,
+    backend: Backend = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add articles: plain text, Markdown, HTML, JSON lines. What has not changed since costs nothing."""
+    settings = _settings(data=data, model=model, backend=backend)
+    if language is not None:
+        [language] = _languages([language], "--language")
+    refused: list[dict[str, str]] = []
+    articles: list[dict[str, Any]] = []
+    failure = ""
+    total = None if "-" in paths else sum(count(Path(path)) for path in paths)
+    with _engine(settings, create=True) as engine, Adding(total, quiet=as_json) as adding:
+
+        def drafts() -> Iterator[Draft]:
+            for found in _read(paths, settings.max_article_bytes):
+                if isinstance(found, Draft) and (reason := _unusable(found)):
+                    found = Refusal(found.where, reason)
+                if isinstance(found, Refusal):
+                    refused.append({"where": found.where, "reason": found.reason})
+                    adding.refused(found.where, found.reason)
+                else:
+                    yield replace(found, language=language or found.language, source=source or found.source)
+
+        try:
+            for outcome in engine.add(drafts(), adding.encoded):
+                articles.append(
+                    {
+                        "id": outcome.article_id,
+                        "action": outcome.action,
+                        "passages": outcome.passages,
+                        "language": outcome.language,
+                    }
+                )
+                adding.kept(outcome.action, outcome.article_id, outcome.passages, outcome.language)
+        except KeyboardInterrupt:
+            failure = "interrupted"
+        except Exception as error:
+            if not articles:
+                raise
+            failure = str(error)
+    counts = {
+        action: sum(each["action"] == action for each in articles)
+        for action in ("added", "replaced", "unchanged")
+    }
+    if as_json:
+        out(json.dumps({**counts, "refused": refused, "articles": articles}, ensure_ascii=False))
+    elif sys.stdout.isatty():
+        told_counts = [
+            f"{count} {action}" for action, count in {**counts, "refused": len(refused)}.items() if count
+        ]
+        out(", ".join(told_counts) or "There was nothing to add.")
+    if failure:
+        stop(f"{failure}. {len(articles)} articles are kept; the same command again goes on after them")
+    if refused:
+        raise typer.Exit(1)
+    if not articles:
+        stop("there was nothing to add")
+
+
+@app.command()
+@told
+def search(
+    query: Annotated[str, typer.Argument(help="The question, in any language.")],
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many passages.")] = 10,
+    language: Languages = None,
+    min_relevance: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Only passages that answer with at least this probability."),
+    ] = None,
+    mode: Annotated[str, typer.Option(help="dense, or raw: plain cosine.")] = "dense",
+    data: Data = None,
+    model: Model = None,
+    backend: Backend = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the passages that answer a question, best first."""
+    from service.wire import spoken
+
+    settings = _settings(data=data, model=model, backend=backend)
+    try:
+        query = spoken(query)
+    except ValueError as error:
+        raise typer.BadParameter(f"The question {error}.") from None
+    if len(query) > settings.max_query_chars:
+        raise typer.BadParameter(
+            f"A question has at most {settings.max_query_chars:,} characters, not {len(query):,}."
+        )
+    with _engine(settings, create=False) as engine:
+        answer = engine.search(
+            query,
+            limit=limit,
+            languages=_languages(language or [], "--language"),
+            min_relevance=min_relevance,
+            mode=_mode(mode),
+        )
+    if as_json:
+        from service.web.shapes import answer_out
+
+        out(answer_out(answer).model_dump_json())
+    else:
+        print_hits(answer.hits)
+
+
+@app.command()
+@told
+def show(
+    article: Annotated[str, typer.Argument(metavar="ARTICLE", help="The id of an article.")],
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print an article in full."""
+    with _library(_settings(data=data), read_only=True) as library:
+        found = library.get(article)
+        passages = library.passages(article)
+    if as_json:
+        from service.web.shapes import article_out
+
+        out(article_out(found, passages).model_dump_json())
+        return
+    facts = [found.language, found.source, found.published_at, found.url, f"{len(passages)} passages"]
+    out(clean(found.title or found.id))
+    out(clean("  ".join(fact for fact in facts if fact)) + "\n")
+    out("\n".join(clean(line) for line in found.text.split("\n")))
+
+
+@app.command()
+@told
+def delete(
+    articles: Annotated[list[str], typer.Argument(metavar="ARTICLE...", help="Ids of articles.")],
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove articles for good."""
+    deleted: list[str] = []
+    unknown: list[str] = []
+    with _library(_settings(data=data)) as library:
+        for article in articles:
+            (deleted if library.delete(article) else unknown).append(article)
+            if not as_json and article in deleted:
+                out(f"deleted {clean(article)}")
+    if as_json:
+        out(json.dumps({"deleted": deleted, "unknown": unknown}, ensure_ascii=False))
+    if unknown:
+        stop(f"there is no article {', '.join(unknown)}")
+
+
+@app.command()
+@told
+def status(data: Data = None, as_json: AsJson = False) -> None:
+    """Print how much the library holds and with what it was built."""
+    from service.web.shapes import status_out
+
+    settings = _settings(data=data)
+    with _library(settings, read_only=True) as library:
+        found = status_out(library.status()).model_dump()
+    found.pop("read_only")  # which says how this command opened it, and no more
+    if as_json:
+        out(json.dumps(found, ensure_ascii=False))
+        return
+    languages = sorted(found.pop("languages").items(), key=lambda item: (-item[1], item[0]))
+    rows = [
+        ("data", str(settings.data)),
+        *((name.replace("_", " "), str(value)) for name, value in found.items()),
+    ]
+    print_rows([*rows, ("languages", ", ".join(f"{code} {count}" for code, count in languages) or "none")])
+
+
+@app.command()
+@told
+def verify(data: Data = None, as_json: AsJson = False) -> None:
+    """Check everything that is stored; exit code 1 if anything is wrong."""
+    with _library(_settings(data=data), read_only=True) as library:
+        problems = library.verify()
+    if as_json:
+        listed = [
+            {"where": each.where, "what": each.what, "repairable": each.repairable} for each in problems
+        ]
+        out(json.dumps({"problems": listed}, ensure_ascii=False))
+    else:
+        for each in problems:
+            mended = " (mended when the library is next opened to be written)" if each.repairable else ""
+            out(clean(f"{each.where}: {each.what}{mended}"))
+    if problems:
+        stop(f"{len(problems)} problems were found")
+    if not as_json:
+        out("No problems were found.")
+
+
+@app.command()
+@told
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on (DRAGOMAN_HOST).", show_default="127.0.0.1")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(help="Port to listen on (DRAGOMAN_PORT); 0 chooses one.", show_default="8000"),
+    ] = None,
+    data: Data = None,
+    model: Model = None,
+    backend: Backend = None,
+) -> None:
+    """Serve the HTTP API and the search page."""
+    from service.cli.server import run
+
+    settings = _settings(data=data, model=model, backend=backend, host=host, port=port)
+    run(settings, lambda: _engine(settings, create=True, read_only=False))
+
+
+@app.command()
+@told
+def evaluate(
+    folder: Annotated[
+        Path, typer.Argument(help="corpus.jsonl, queries.jsonl, qrels/test.tsv (BEIR layout).")
+    ],
+    mode: Annotated[str, typer.Option(help="dense, or raw: plain cosine.")] = "dense",
+    pairs: Annotated[
+        str | None, typer.Option(metavar="P", help="Only these pairs, question:passages: en:bn,bn:en.")
+    ] = None,
+    queries_per_language: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="A sample of so many questions in each language.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="S", help="What the sample is drawn with.")] = 0,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Not touched: the articles go to a library of their own."),
+    ] = None,
+    model: Model = None,
+    backend: Backend = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure ranking on judgments: nDCG@10, recall and more, by pair of languages."""
+    from service.engine import Engine
+    from service.evaluation import evaluate as measure
+    from service.evaluation import parse_pairs
+
+    settings = _settings(data=data, model=model, backend=backend)
+    try:
+        chosen = parse_pairs(pairs) if pairs is not None else []
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--pairs") from None
+    with bar() as progress:
+        report = measure(
+            folder,
+            lambda place: Engine.open(
+                place,
+                model=settings.model,
+                backend=settings.backend,
+                cache=settings.cache,
+                report=say,
+                progress=progress,
+            ),
+            mode=_mode(mode),
+            pairs=chosen,
+            queries_per_language=queries_per_language,
+            seed=seed,
+            progress=progress,
+            report=say,
+        )
+    if as_json:
+        out(json.dumps(report, ensure_ascii=False))
+        return
+    _print_report(report)
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    """Print measures for people."""
+    names = ("ndcg@10", "recall@1", "recall@10", "mrr@10")
+    rows = [
+        [pair, str(figures["queries"]), *(f"{figures[name]:.3f}" for name in names)]
+        for pair, figures in report["pairs"].items()
+    ]
+    for name in ("mono", "cross"):
+        means = report[name]
+        if means["pairs"]:
+            rows.append([f"mean of {means['pairs']} {name}", "", *(f"{means[each]:.3f}" for each in names)])
+    out(f"{clean(report['dataset'])}  {clean(report['model'])}  {report['mode']}  {report['seconds']} s")
+    print_table(("pair", "questions", *names), rows)
+    print_rows([(f"pooled {name}", f"{value:.3f}") for name, value in report["pooled"].items()])
+
+
+def _settings(**given: Any) -> Settings:
+    """Return the settings, what the command line says before what the environment says."""
+    try:
+        return Settings.from_environment(**given)
+    except InvalidSetting as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _mode(mode: str) -> Any:
+    """Return a mode; wrong usage where there is none of that name."""
+    from typing import get_args
+
+    from service.wire import Mode
+
+    if mode not in get_args(Mode):
+        raise typer.BadParameter(
+            f"There are the modes {', '.join(get_args(Mode))}; not {mode!r}.", param_hint="--mode"
+        )
+    return mode
+
+
+def _languages(given: list[str], option: str) -> list[str]:
+    """Return language codes, also from `bn,hi`; wrong usage for what is no language."""
+    from embed import UnknownLanguage, normalise
+
+    try:
+        return [normalise(code.strip()) for each in given for code in each.split(",") if code.strip()]
+    except UnknownLanguage as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def _engine(settings: Settings, *, create: bool, read_only: bool | None = None) -> "Engine":
+    """Open the engine; what only reads does not make a library where there is none."""
+    from service.engine import Engine
+
+    if not create:
+        _existing(settings)
+    with bar() as progress:
+        return Engine.open(
+            settings.data,
+            model=settings.model,
+            backend=settings.backend,
+            cache=settings.cache,
+            read_only=not create if read_only is None else read_only,
+            report=say,
+            progress=progress,
+        )
+
+
+def _library(settings: Settings, *, read_only: bool = False) -> "Library":
+    """Open the library alone, for what needs no model."""
+    from index import Library
+
+    info = _existing(settings)
+    return Library.open(
+        settings.data,
+        model=info.model,
+        fingerprint=info.fingerprint,
+        dim=info.dim,
+        create=False,
+        read_only=read_only,
+    )
+
+
+def _existing(settings: Settings) -> Any:
+    """Return what the library was built with; raises LibraryAbsent where there is none."""
+    from index import Library, LibraryAbsent
+
+    info = Library.describe(settings.data)
+    if info is None:
+        raise LibraryAbsent(
+            f"there is no library in {settings.data}; `dragoman add` makes one, --data names another"
+        )
+    return info
+
+
+def _read(paths: list[str], limit: int) -> Iterator[Draft | Refusal]:
+    """Yield what is read from the paths."""
+    for path in paths:
+        if path == "-":
+            yield from read_lines(sys.stdin.buffer, "standard input", limit)
+        else:
+            yield from read_path(Path(path), limit)
+
+
+def _unusable(draft: Draft) -> str | None:
+    """Return why a draft cannot be added, if so: its language is none."""
+    from embed import UnknownLanguage, normalise
+
+    try:
+        if draft.language is not None:
+            normalise(draft.language)
+    except UnknownLanguage as error:
+        return str(error)
+    return None

@@ -1,0 +1,240 @@
+"""The order of things: how an article becomes passages that can be found, and how a question becomes an answer.
+
+The two stories are `Engine.add` and `Engine.search`; everything else here serves them. No web, no arguments, no
+environment: those are the business of the edges that stand on this module.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embed import (
+    BUDGET,
+    DEFAULT_MODEL,
+    BackendName,
+    Encoder,
+    Guess,
+    Progress,
+    detect,
+    load_encoder,
+    normalise,
+    split,
+)
+from index import Article, Filter, Hit, Library, Mode, Passage, cut, parse_filter
+from service.reading import Draft
+
+Action = Literal["added", "replaced", "unchanged"]
+
+# Passages that are encoded together. Texts of like length share a batch of the model, so a larger pool wastes less
+# padding; what is in the pool is not yet acknowledged, so it stays at a few seconds of work.
+POOL = 384
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one article that was given to `Engine.add`; it is durable by the time it is told."""
+
+    article_id: str
+    action: Action
+    passages: int
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The hits for one question, best first; `took_ms` is the time in milliseconds that the engine spent on it."""
+
+    query_language: Guess
+    hits: list[Hit]
+    next_cursor: str | None
+    took_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Questions ready to be ranked: vectors (n, dim) and, for each, its language probabilities."""
+
+    vectors: NDArray[np.float32]
+    languages: list[Mapping[str, float]]
+
+
+class Engine:
+    """An encoder and a library, put together."""
+
+    def __init__(self, encoder: Encoder, library: Library) -> None:
+        self.encoder = encoder
+        self.library = library
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        model: str | None = None,
+        backend: BackendName = "auto",
+        cache: Path | None = None,
+        read_only: bool = False,
+        report: Callable[[str], None] | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Open the library in `folder`, made if absent, with the model it was built with.
+
+        `model` chooses the model of a new library; for one that exists it must be the same. `report` is told a
+        sentence where something is not as usual, `progress` a stage and its fraction done (0..1) of long work.
+
+        Raises `embed.ModelUnavailable`, `index.ModelMismatch`, `index.DamagedLibrary` and their kin.
+        """
+        known = Library.describe(folder)
+        name = model or (known.model if known else DEFAULT_MODEL)
+        if known:
+            known.check_model(name)
+        encoder = load_encoder(name, backend, cache=cache, report=report, progress=progress)
+        library = Library.open(
+            folder, model=encoder.name, fingerprint=encoder.fingerprint, dim=encoder.dim, read_only=read_only
+        )
+        return cls(encoder, library)
+
+    def add(self, drafts: Iterable[Draft], advance: Callable[[int], None] | None = None) -> Iterator[Outcome]:
+        """Yield the outcome of each draft, in order, once the article is durable and found by searches.
+
+        Passages of several articles are encoded together; each article is one transaction. `advance(n)` is told of
+        every n passages encoded. What was yielded is kept whatever happens to the process afterwards.
+        """
+        with self.library.writing():
+            for pool in self._pools(self._prepare(draft) for draft in drafts):
+                texts = [passages[position].text for _, passages, todo in pool for position in todo]
+                vectors = iter(self.encoder.encode_passages(texts, advance))
+                for article, passages, todo in pool:
+                    fresh = {position: next(vectors) for position in todo}
+                    action = self.library.add(article, passages, fresh)
+                    yield Outcome(article.id, action, len(passages), article.language)
+
+    def search(
+        self,
+        query: str,
+        *,
+        limit: int = 10,
+        cursor: str | None = None,
+        languages: Sequence[str] = (),
+        filter: Mapping[str, Any] | None = None,
+        mode: Mode = "dense",
+        min_relevance: float | None = None,
+        query_language: str | None = None,
+    ) -> Answer:
+        """Return the passages that answer `query` best, in whatever language they were written.
+
+        `languages` and `filter` restrict what is searched, so `limit` hits come back whenever that many match.
+        `query_language` overrides the detected one. Raises `embed.UnknownLanguage`, `index.InvalidFilter`,
+        `index.InvalidCursor`.
+        """
+        started = time.perf_counter()
+        guess = detect(query) if query_language is None else certain(query_language)
+        where = parse_filter(with_codes(filter), [normalise(language) for language in languages])
+        vector = self.encoder.encode_queries([query])[0]
+        page = self.library.search(
+            vector,
+            guess.probabilities,
+            limit=limit,
+            where=where,
+            mode=mode,
+            min_relevance=min_relevance,
+            cursor=cursor,
+        )
+        return Answer(guess, page.hits, page.next_cursor, (time.perf_counter() - started) * 1000)
+
+    def questions(self, queries: Sequence[str], languages: Sequence[str] | None = None) -> Questions:
+        """Encode many questions at once; their languages are detected unless given."""
+        guesses = [detect(q) for q in queries] if languages is None else [certain(code) for code in languages]
+        return Questions(self.encoder.encode_queries(queries), [guess.probabilities for guess in guesses])
+
+    def rank(
+        self, questions: Questions, k: int, where: Filter | None = None, mode: Mode = "dense"
+    ) -> list[list[tuple[str, float]]]:
+        """Return for each question its best articles by their best passage, at most `k`, as (article id, score)."""
+        scores, rows = self.library.rank(questions.vectors, questions.languages, 2 * k, where, mode)
+        articles = self.library.article_ids(np.unique(rows[rows >= 0]))
+        ranked = []
+        for question_scores, question_rows in zip(scores.tolist(), rows.tolist(), strict=True):
+            best: dict[str, float] = {}
+            for score, row in zip(question_scores, question_rows, strict=True):
+                if row >= 0:
+                    best.setdefault(articles[row], score)
+            ranked.append(list(best.items())[:k])
+        return ranked
+
+    def delete(self, article_id: str) -> bool:
+        """Remove an article for good; return whether there was one."""
+        return self.library.delete(article_id)
+
+    def close(self) -> None:
+        """Close the library; what was acknowledged is on disk already."""
+        self.library.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _prepare(self, draft: Draft) -> tuple[Article, list[Passage]]:
+        """Give the draft a language and an id, and cut it into passages."""
+        text = draft.text
+        language = normalise(draft.language) if draft.language else detect(f"{draft.title}\n{text}").code
+        article = Article(
+            id=draft.id or identity(draft),
+            text=text,
+            title=draft.title,
+            language=language,
+            url=draft.url,
+            source=draft.source,
+            published_at=draft.published_at,
+            metadata=draft.metadata,
+        )
+        budget = min(BUDGET, self.encoder.window)
+        return article, cut(article, split(text, language, self.encoder.count_tokens, budget))
+
+    def _pools(
+        self, prepared: Iterable[tuple[Article, list[Passage]]]
+    ) -> Iterator[list[tuple[Article, list[Passage], list[int]]]]:
+        """Group prepared articles so that about `POOL` passages that lack a vector come together.
+
+        An article that comes twice is in two pools: what is missing of the second is known once the first is kept.
+        """
+        pool: dict[str, tuple[Article, list[Passage], list[int]]] = {}
+        waiting = 0
+        for article, passages in prepared:
+            if waiting >= POOL or len(pool) >= POOL or article.id in pool:
+                yield list(pool.values())
+                pool, waiting = {}, 0
+            todo = [] if self.library.unchanged(article) else self.library.missing(passages)
+            pool[article.id] = (article, passages, todo)
+            waiting += len(todo)
+        if pool:
+            yield list(pool.values())
+
+
+def with_codes(filter: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the filter with its language codes normalised, for what is no code is no more found in a filter."""
+    if not filter or "language" not in filter:
+        return filter
+    told = filter["language"]
+    given = told if isinstance(told, list) else [told]
+    return {**filter, "language": [normalise(code) if isinstance(code, str) else code for code in given]}
+
+
+def certain(language: str) -> Guess:
+    """Return the guess that says a caller named the language; raises `embed.UnknownLanguage`."""
+    code = normalise(language)
+    return Guess(code, 1.0, {} if code == "und" else {code: 1.0})
+
+
+def identity(draft: Draft) -> str:
+    """Return the id of an article that came without one: from its address, or else from what it says."""
+    told = draft.url or f"{draft.title}\n{draft.text}"
+    return hashlib.sha256(told.encode()).hexdigest()[:16]

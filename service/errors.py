@@ -1,0 +1,58 @@
+"""What can go wrong at the edges of the service. Every message says what to do next.
+
+ServiceError
+    InvalidSetting        a setting in the environment or on the command line has no sense  (a ValueError too)
+    InvalidRequest        a request that is well formed but asks for what cannot be         (a ValueError too)
+    UnreadableInput       a file or a body from which no article can be had
+        TooLarge          the same, because it is over a limit
+    InvalidJudgments      a folder in BEIR layout that cannot be evaluated
+    Unreachable           the client found no server
+    Refused               the server answered the client with a problem
+        NotFound          ... that there is no such article or passage
+"""
+
+
+class ServiceError(Exception):
+    """The root of everything that the service package raises on purpose."""
+
+
+class InvalidSetting(ServiceError, ValueError):
+    """A setting has a value that has no sense; the message names the setting and what it may be."""
+
+
+class InvalidRequest(ServiceError, ValueError):
+    """A request asks for what cannot be; `pointer` is the JSON pointer (RFC 6901) to the member that does."""
+
+    def __init__(self, message: str, pointer: str = "") -> None:
+        super().__init__(message)
+        self.pointer = pointer
+
+
+class UnreadableInput(ServiceError):
+    """No article can be had from these bytes; the message is the reason."""
+
+
+class TooLarge(UnreadableInput):
+    """The input is over a limit; the message names the limit and the setting that raises it."""
+
+
+class InvalidJudgments(ServiceError):
+    """A folder of judgments is incomplete or malformed; the message names the file and the line."""
+
+
+class Unreachable(ServiceError):
+    """No server answered at the address."""
+
+
+class Refused(ServiceError):
+    """The server answered with a problem (RFC 9457): its HTTP `status`, short `title` and `detail`."""
+
+    def __init__(self, status: int, title: str, detail: str) -> None:
+        super().__init__(f"{title}: {detail}" if detail else title)
+        self.status = status
+        self.title = title
+        self.detail = detail
+
+
+class NotFound(Refused):
+    """The server has no such article or passage."""

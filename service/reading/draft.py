@@ -1,0 +1,32 @@
+"""What reading yields: an article that was read, or the reason why one was not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An article as it was read, before the engine gives it an id and a language where it has none.
+
+    `text` has a blank line between paragraphs where the format tells them apart. `where` it was read (a path,
+    a line of it) is for messages.
+    """
+
+    text: str
+    id: str | None = None
+    title: str = ""
+    language: str | None = None
+    url: str | None = None
+    source: str | None = None
+    published_at: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    where: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Something that could not be read: where it is (a path, a line of it), and the reason."""
+
+    where: str
+    reason: str

@@ -1,0 +1,102 @@
+"""The settings of the service. This is the only module that reads the environment."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+import platformdirs
+
+from service.errors import InvalidSetting
+
+PREFIX = "DRAGOMAN_"
+MIB = 1024 * 1024
+
+Backend = Literal["auto", "openvino", "torch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that may be set, as one value. The variable of `data` is `DRAGOMAN_DATA`, and so on."""
+
+    data: Path = field(
+        default_factory=lambda: platformdirs.user_data_path("dragoman"),
+        metadata={"meaning": "the folder of the library"},
+    )
+    model: str | None = field(
+        default=None,
+        metadata={"meaning": "the model of a new library, by name or path; one that exists keeps its own"},
+    )
+    backend: Backend = field(
+        default="auto",
+        metadata={"meaning": "what runs the model: auto, openvino or torch"},
+    )
+    cache: Path = field(
+        default_factory=lambda: platformdirs.user_cache_path("dragoman"),
+        metadata={"meaning": "the folder of built models"},
+    )
+    host: str = field(
+        default="127.0.0.1",
+        metadata={"meaning": "the address that dragoman serve listens on"},
+    )
+    port: int = field(
+        default=8000,
+        metadata={"meaning": "the port that dragoman serve listens on; 0 lets the system choose"},
+    )
+    max_body_bytes: int = field(
+        default=64 * MIB,
+        metadata={"meaning": "the largest request body, in bytes"},
+    )
+    max_article_bytes: int = field(
+        default=64 * MIB,
+        metadata={"meaning": "the largest file, or line of JSON lines, that is read, in bytes"},
+    )
+    max_query_chars: int = field(
+        default=4_000,
+        metadata={"meaning": "the longest question, in characters"},
+    )
+
+    def __post_init__(self) -> None:
+        if self.backend not in get_args(Backend):
+            raise InvalidSetting(
+                f"The backend is one of {', '.join(get_args(Backend))}, not {self.backend!r}."
+            )
+        if not 0 <= self.port <= 65_535:
+            raise InvalidSetting(f"A port is a number from 0 to 65535, not {self.port}.")
+        for name in ("max_body_bytes", "max_article_bytes", "max_query_chars"):
+            if getattr(self, name) < 1:
+                raise InvalidSetting(f"{variable(name)} must be at least 1, not {getattr(self, name)}.")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Self:
+        """Read the variables `DRAGOMAN_*`; `given`, the command line's, goes before them unless it is `None`.
+
+        An empty variable counts as not set. Raises InvalidSetting for a value that has no sense.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        for each in fields(cls):
+            text = environ.get(variable(each.name), "")
+            if given.get(each.name) is not None:
+                values[each.name] = given[each.name]
+            elif text:
+                values[each.name] = _read(each.name, text)
+        return cls(**values)
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def _read(name: str, text: str) -> object:
+    """Read the text of a variable as its setting's type."""
+    if name in ("data", "cache"):
+        return Path(text).expanduser()
+    if name in ("model", "backend", "host"):
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise InvalidSetting(f"{variable(name)} must be a whole number, not {text!r}.") from None

@@ -1,0 +1,46 @@
+"""The web application: what it is made of and how long it lives. The routes are in `routes.py`."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from service.engine import Engine
+from service.settings import Settings
+from service.web import problems, routes
+from service.web.description import describe
+from service.web.metrics import CountRequests
+from service.web.shapes import release
+from service.web.state import State
+
+DESCRIPTION = """Ask in any language; get the passages that answer, whatever language they were written in.
+
+Errors are `application/problem+json` (RFC 9457). Offsets count characters (Unicode code points)."""
+
+
+def create_app(
+    settings: Settings, open_engine: Callable[[], Engine], failed: Callable[[Exception], None] | None = None
+) -> FastAPI:
+    """Return the application over the engine that `open_engine` opens.
+
+    The engine is opened beside the event loop once the server runs; until then `/readyz` and everything that
+    needs it answer 503. `failed` is told where it cannot be opened. It is closed when the application ends.
+    """
+    shared = State(settings, open_engine, failed)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        shared.start()
+        yield
+        await run_in_threadpool(shared.stop)
+
+    app = FastAPI(
+        title="Dragoman", version=release(), description=DESCRIPTION, lifespan=lifespan, redoc_url=None
+    )
+    app.state.service = shared
+    app.include_router(routes.router)
+    app.add_middleware(CountRequests, metrics=shared.metrics)
+    problems.register(app, routes.router)
+    describe(app)
+    return app

@@ -1,0 +1,61 @@
+"""Prometheus numbers of a running service: requests, time spent on searches, how much the library holds."""
+
+import time
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """The numbers of one service; each has its own registry, so that two services in a process do not mix."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "dragoman_requests_total",
+            "Requests answered",
+            ["method", "route", "status"],
+            registry=self._registry,
+        )
+        self.search_seconds = Histogram(
+            "dragoman_search_seconds",
+            "Time of a search inside the engine, encoding included",
+            buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+            registry=self._registry,
+        )
+        self.articles = Gauge("dragoman_articles", "Articles in the library", registry=self._registry)
+        self.passages = Gauge("dragoman_passages", "Passages in the library", registry=self._registry)
+        self.started = Gauge(
+            "dragoman_start_time_seconds", "When the service started", registry=self._registry
+        )
+        self.started.set(time.time())
+
+    def text(self) -> bytes:
+        """Return the numbers in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class CountRequests:
+    """ASGI middleware that counts answers by method, route (its template, not the path) and status."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and count what is answered."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = getattr(scope.get("route"), "path", "other")
+                # Any word may come as a method; only those that the routes know become a label.
+                method = scope["method"] if scope["method"] in ("GET", "POST", "PUT", "DELETE") else "other"
+                self._metrics.requests.labels(method, route, message["status"]).inc()
+            await send(message)
+
+        await self._app(scope, receive, counted)

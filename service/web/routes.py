@@ -1,0 +1,275 @@
+"""The routes: each reads a request, asks the engine off the event loop, and shapes the answer."""
+
+import hashlib
+import re
+from base64 import b64encode
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+
+import embed
+import index
+from service.engine import Engine
+from service.errors import InvalidRequest
+from service.reading.jsonlines import draft
+from service.web import bodies, metrics, shapes
+from service.web.description import body
+from service.web.problems import Malformed, as_responses, faults_of, summary
+from service.web.state import State, state
+from service.wire import (
+    ArticleIn,
+    ArticleOut,
+    Fault,
+    OutcomeOut,
+    Outcomes,
+    PassageOut,
+    SearchAnswer,
+    SearchRequest,
+    StatusOut,
+)
+
+router = APIRouter()
+Shared = Annotated[State, Depends(state)]
+
+PAGE = Path(__file__).parent / "page" / "index.html"
+# What the parameters of GET /v1/search are called in the body of POST.
+PARAMETERS = {"q": "query", "language": "languages"}
+
+
+@router.post(
+    "/v1/search",
+    response_model=SearchAnswer,
+    responses=as_responses(400, 413, 415, 422, 503),
+    openapi_extra=body("SearchRequest"),
+    tags=["search"],
+)
+async def search(request: Request, shared: Shared) -> Response:
+    """Return the passages that answer a question, best first."""
+    asked = await bodies.read_one(request, SearchRequest, shared.settings.max_body_bytes)
+    return shaped(await run_in_threadpool(answer, shared, asked))
+
+
+@router.get("/v1/search", response_model=SearchAnswer, responses=as_responses(422, 503), tags=["search"])
+def search_by_address(
+    request: Request,
+    shared: Shared,
+    q: Annotated[str, Query(description="the question")],
+    limit: Annotated[int | None, Query(ge=1, le=100)] = None,
+    language: Annotated[list[str] | None, Query(description="one or more, also as `bn,hi`")] = None,
+    cursor: Annotated[str | None, Query()] = None,
+    mode: Annotated[str | None, Query()] = None,
+    min_relevance: Annotated[float | None, Query(ge=0, le=1)] = None,
+    query_language: Annotated[str | None, Query()] = None,
+) -> Response:
+    """Return the passages that answer a question, best first; for filters, use POST."""
+    given = {
+        "query": q,
+        "limit": limit,
+        "languages": [code.strip() for each in language for code in each.split(",")] if language else None,
+        "cursor": cursor,
+        "mode": mode,
+        "min_relevance": min_relevance,
+        "query_language": query_language,
+    }
+    known = {*PARAMETERS, *given} - set(PARAMETERS.values())
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        raise Malformed(422, f"There is no parameter {unknown[0]!r}; there are {', '.join(sorted(known))}.")
+    try:
+        asked = SearchRequest.model_validate(
+            {key: value for key, value in given.items() if value is not None}
+        )
+    except ValidationError as error:
+        names = {f"/{member}": f"/{parameter}" for parameter, member in PARAMETERS.items()}
+        faults = [
+            Fault(pointer=names.get(fault.pointer, fault.pointer), detail=fault.detail)
+            for fault in faults_of(error)
+        ]
+        raise Malformed(422, summary(faults), faults) from None
+    return shaped(answer(shared, asked))
+
+
+@router.post(
+    "/v1/articles",
+    status_code=201,
+    response_model=Outcomes,
+    responses=as_responses(400, 403, 413, 415, 422, 503, 507),
+    openapi_extra=body("ArticleIn", "list"),
+    tags=["articles"],
+)
+async def add(request: Request, shared: Shared) -> Response:
+    """Add an article or a list of articles; none is added where one of them is malformed.
+
+    An article with the id of another replaces it; one that says the same again changes nothing.
+    """
+    articles, listed = await bodies.read_articles(request, shared.settings.max_body_bytes)
+    outcomes = await run_in_threadpool(kept, shared.engine, articles, listed)
+    return shaped(Outcomes(articles=outcomes), 201)
+
+
+@router.get(
+    "/v1/articles/{article_id:path}",
+    response_model=ArticleOut,
+    responses=as_responses(404, 503),
+    tags=["articles"],
+)
+def show(article_id: str, shared: Shared) -> Response:
+    """Return an article as it is kept, and where its passages are."""
+    library = shared.engine.library
+    return shaped(shapes.article_out(library.get(article_id), library.passages(article_id)))
+
+
+@router.put(
+    "/v1/articles/{article_id:path}",
+    response_model=OutcomeOut,
+    responses={
+        201: {"model": OutcomeOut, "description": "The article is new"},
+        **as_responses(400, 403, 413, 415, 422, 503, 507),
+    },
+    openapi_extra=body("ArticleIn"),
+    tags=["articles"],
+)
+async def put(article_id: str, request: Request, shared: Shared) -> Response:
+    """Add or replace the article with this id."""
+    given = await bodies.read_one(request, ArticleIn, shared.settings.max_body_bytes)
+    if given.id not in (None, article_id):
+        raise InvalidRequest("The id in the body is not the one in the address; leave it out.", "/id")
+    try:
+        article = ArticleIn.model_validate({**given.model_dump(exclude_unset=True), "id": article_id})
+    except ValidationError as error:
+        raise Malformed(422, summary(faults_of(error)), faults_of(error)) from None
+    [outcome] = await run_in_threadpool(kept, shared.engine, [article], False)
+    return shaped(outcome, 201 if outcome.action == "added" else 200)
+
+
+@router.delete(
+    "/v1/articles/{article_id:path}",
+    status_code=204,
+    responses=as_responses(403, 404, 503),
+    tags=["articles"],
+)
+def delete(article_id: str, shared: Shared) -> Response:
+    """Remove an article for good."""
+    if not shared.engine.delete(article_id):
+        raise index.ArticleNotFound(f"There is no article {article_id!r}.")
+    return Response(status_code=204)
+
+
+@router.get(
+    "/v1/passages/{passage_id}",
+    response_model=PassageOut,
+    responses=as_responses(404, 503),
+    tags=["articles"],
+)
+def passage(passage_id: str, shared: Shared) -> Response:
+    """Return a passage and what is known of its article."""
+    found, article = shared.engine.library.passage(passage_id)
+    return shaped(shapes.passage_out(found, article))
+
+
+@router.get("/v1/status", response_model=StatusOut, responses=as_responses(503), tags=["service"])
+def status(shared: Shared) -> Response:
+    """Return how much the library holds and with what it was built."""
+    return shaped(shapes.status_out(shared.engine.library.status()))
+
+
+@router.get("/livez", tags=["service"])
+async def alive() -> PlainTextResponse:
+    """Say that the process answers."""
+    return PlainTextResponse("alive\n")
+
+
+@router.get("/readyz", responses=as_responses(503), tags=["service"])
+async def ready(shared: Shared) -> PlainTextResponse:
+    """Say that searches are answered; 503 until they are."""
+    _ = shared.engine
+    return PlainTextResponse("ready\n")
+
+
+@router.get("/metrics", response_class=PlainTextResponse, tags=["service"])
+def numbers(shared: Shared) -> Response:
+    """Return Prometheus numbers."""
+    if shared.ready:
+        held = shared.engine.library.status()
+        shared.metrics.articles.set(held.articles)
+        shared.metrics.passages.set(held.passages)
+    return Response(shared.metrics.text(), media_type=metrics.CONTENT_TYPE)
+
+
+@router.get("/", response_class=HTMLResponse, include_in_schema=False)
+async def page() -> HTMLResponse:
+    """Return the search page."""
+    html, policy = page_and_policy()
+    headers = {
+        "Content-Security-Policy": policy,
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return HTMLResponse(html, headers=headers)
+
+
+def answer(shared: State, asked: SearchRequest) -> SearchAnswer:
+    """Ask the engine, and shape what it answers."""
+    limit = shared.settings.max_query_chars
+    if (found := len(asked.query)) > limit:
+        detail = f"A question has at most {limit:,} characters (DRAGOMAN_MAX_QUERY_CHARS), not {found:,}."
+        raise InvalidRequest(detail, "/query")
+    for number, code in enumerate(asked.languages):
+        language(code, f"/languages/{number}")
+    if asked.query_language is not None:
+        language(asked.query_language, "/query_language")
+    answered = shared.engine.search(
+        asked.query,
+        limit=asked.limit,
+        cursor=asked.cursor,
+        languages=asked.languages,
+        filter=asked.filter,
+        mode=asked.mode,
+        min_relevance=asked.min_relevance,
+        query_language=asked.query_language,
+    )
+    shared.metrics.search_seconds.observe(answered.took_ms / 1000)
+    return shapes.answer_out(answered)
+
+
+def kept(engine: Engine, articles: list[ArticleIn], listed: bool) -> list[OutcomeOut]:
+    """Add articles, all of them checked before the first is added."""
+    for number, article in enumerate(articles):
+        if article.language is not None:
+            language(article.language, f"/{number}/language" if listed else "/language")
+    return [shapes.outcome_out(outcome) for outcome in engine.add(map(draft, articles))]
+
+
+def language(code: str, pointer: str) -> None:
+    """Raise InvalidRequest where `code` is no language."""
+    try:
+        embed.normalise(code)
+    except embed.UnknownLanguage as error:
+        raise InvalidRequest(str(error), pointer) from None
+
+
+def shaped(model: BaseModel, status: int = 200) -> Response:
+    """Return a shape as a JSON response."""
+    return Response(model.model_dump_json(), status, media_type="application/json")
+
+
+@cache
+def page_and_policy() -> tuple[str, str]:
+    """Return the page, and the content security policy that lets its own script and style run, no other."""
+    html = PAGE.read_text(encoding="utf-8")
+
+    def hashes(tag: str) -> str:
+        blocks = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
+        digests = [b64encode(hashlib.sha256(block.encode()).digest()).decode() for block in blocks]
+        return " ".join(f"'sha256-{digest}'" for digest in digests)
+
+    policy = (
+        f"default-src 'none'; script-src {hashes('script')}; style-src {hashes('style')}; "
+        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return html, policy

@@ -1,0 +1,99 @@
+"""Answers, articles and passages in their shapes on the wire: the one place where records become JSON."""
+
+import dataclasses
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import index
+from service.engine import Answer, Outcome
+from service.wire import (
+    ArticleOut,
+    HitOut,
+    OutcomeOut,
+    PassageOut,
+    QueryLanguage,
+    SearchAnswer,
+    Span,
+    StatusOut,
+)
+
+
+def answer_out(found: Answer) -> SearchAnswer:
+    """Return an answer in its shape on the wire."""
+    return SearchAnswer(
+        query_language=QueryLanguage(
+            code=found.query_language.code, confidence=round(found.query_language.confidence, 4)
+        ),
+        hits=[hit_out(hit) for hit in found.hits],
+        next_cursor=found.next_cursor,
+        took_ms=round(found.took_ms, 2),
+    )
+
+
+def hit_out(hit: index.Hit) -> HitOut:
+    """Return a hit in its shape on the wire."""
+    return HitOut(
+        rank=hit.rank,
+        passage_id=hit.passage.id,
+        article_id=hit.article.id,
+        text=hit.passage.text,
+        relevance=None if hit.relevance is None else round(float(hit.relevance), 4),
+        similarity=round(float(hit.similarity), 6),
+        start=hit.passage.start,
+        end=hit.passage.end,
+        **about(hit.article),
+    )
+
+
+def about(article: index.Article) -> dict[str, Any]:
+    """Return what hits, passages and articles all tell of an article."""
+    return {
+        "title": article.title,
+        "language": article.language,
+        "url": article.url,
+        "source": article.source,
+        "published_at": article.published_at,
+        "metadata": dict(article.metadata),
+    }
+
+
+def article_out(article: index.Article, passages: Sequence[index.Passage]) -> ArticleOut:
+    """Return an article in its shape on the wire."""
+    spans = [
+        Span(passage_id=each.id, position=each.position, start=each.start, end=each.end) for each in passages
+    ]
+    return ArticleOut(text=article.text, passages=spans, id=article.id, **about(article))
+
+
+def passage_out(passage: index.Passage, article: index.Article) -> PassageOut:
+    """Return a passage in its shape on the wire."""
+    return PassageOut(
+        passage_id=passage.id,
+        article_id=article.id,
+        position=passage.position,
+        start=passage.start,
+        end=passage.end,
+        text=passage.text,
+        **about(article),
+    )
+
+
+def outcome_out(outcome: Outcome) -> OutcomeOut:
+    """Return what became of an article in its shape on the wire."""
+    return OutcomeOut(
+        id=outcome.article_id, action=outcome.action, passages=outcome.passages, language=outcome.language
+    )
+
+
+def release() -> str:
+    """Return the version of Dragoman that is installed."""
+    try:
+        return version("dragoman")
+    except PackageNotFoundError:
+        return "0+unknown"
+
+
+def status_out(status: index.Status) -> StatusOut:
+    """Return the state of a library in its shape on the wire."""
+    return StatusOut(version=release(), **dataclasses.asdict(status))

@@ -1,0 +1,86 @@
+"""What the routes of one service share: its settings, its engine once that is open, its numbers."""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fastapi import Request
+
+from service.engine import Engine
+from service.settings import Settings
+from service.web.metrics import Metrics
+from service.web.problems import Malformed
+
+log = logging.getLogger("dragoman")
+
+
+class Unready(Malformed):
+    """The engine is not open yet, or could not be opened."""
+
+
+@dataclass(slots=True)
+class State:
+    """The one changing thing of a service: the engine arrives some time after the server does."""
+
+    settings: Settings
+    open_engine: Callable[[], Engine]
+    failed: Callable[[Exception], None] | None = None
+    metrics: Metrics = field(default_factory=Metrics)
+    error: Exception | None = None
+    _engine: Engine | None = None
+    _stopping: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _thread: threading.Thread | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Return whether the engine is open."""
+        return self._engine is not None
+
+    @property
+    def engine(self) -> Engine:
+        """Return the engine; raises Unready (503) while it is not open."""
+        if self._engine is None:
+            reason = (
+                f"the library could not be opened: {self.error}"
+                if self.error
+                else "the engine is being opened"
+            )
+            raise Unready(503, f"Not ready: {reason}")
+        return self._engine
+
+    def start(self) -> None:
+        """Begin to open the engine, so that the server can say meanwhile that it is alive."""
+        self._thread = threading.Thread(target=self._open, name="open-engine", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the engine, now or, if it is still being opened, as soon as it is."""
+        with self._lock:
+            self._stopping = True
+            engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
+
+    def _open(self) -> None:
+        try:
+            engine = self.open_engine()
+        except Exception as error:
+            self.error = error
+            log.error("the library could not be opened: %s", error)
+            if self.failed is not None:
+                self.failed(error)
+            return
+        with self._lock:
+            if not self._stopping:
+                self._engine = engine
+                return
+        engine.close()
+
+
+def state(request: Request) -> State:
+    """Return the state of the service that a request came to."""
+    found = request.app.state.service
+    assert isinstance(found, State)
+    return found

@@ -1,0 +1,123 @@
+"""What every encoder does, whatever runs the model; and that those which run the same model agree."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embed import Encoder, load_encoder
+from tests.fakes import ToyEncoder
+
+TEXTS = ["water in the river", "the bank is a bank", "flood", "", "पानी नदी вода rain " * 3, "trade of water"]
+KINDS = ["toy", "torch", "openvino"]
+
+
+@pytest.fixture(scope="module")
+def encoders(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Encoder]:
+    """Make the toy, and the same small model in both backends."""
+    cache = tmp_path_factory.mktemp("cache")
+    return {
+        "toy": ToyEncoder(),
+        "torch": load_encoder(str(small_model), "torch", cache=cache),
+        "openvino": load_encoder(str(small_model), "openvino", cache=cache),
+    }
+
+
+@pytest.fixture(params=KINDS)
+def encoder(request: pytest.FixtureRequest, encoders: dict[str, Encoder]) -> Encoder:
+    """Give each of them in turn."""
+    return encoders[request.param]
+
+
+def test_vectors_are_float32_of_unit_length(encoder: Encoder) -> None:
+    """Each text gets one row of `dim` float32 numbers, of length one."""
+    for vectors in (encoder.encode_queries(TEXTS), encoder.encode_passages(TEXTS)):
+        assert vectors.shape == (len(TEXTS), encoder.dim)
+        assert vectors.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_no_texts_give_no_rows(encoder: Encoder) -> None:
+    """An empty list is as good as any other."""
+    assert encoder.encode_queries([]).shape == (0, encoder.dim)
+    assert encoder.encode_passages([]).shape == (0, encoder.dim)
+    assert encoder.count_tokens([]) == []
+
+
+def test_a_text_has_the_same_vector_in_any_company(encoder: Encoder) -> None:
+    """A text alone and among longer and shorter ones gets the same vector; rows keep their order."""
+    together = encoder.encode_passages(TEXTS)
+    alone = np.concatenate([encoder.encode_passages([text]) for text in TEXTS])
+    np.testing.assert_allclose(together, alone, atol=5e-3)
+    backwards = encoder.encode_passages(TEXTS[::-1])[::-1]
+    np.testing.assert_allclose(together, backwards, atol=5e-3)
+
+
+def test_a_text_alone_has_one_vector(encoder: Encoder) -> None:
+    """Encoding the same text twice gives the very same numbers."""
+    assert np.array_equal(encoder.encode_queries(TEXTS[:1]), encoder.encode_queries(TEXTS[:1]))
+
+
+def test_advance_is_told_of_every_passage(encoder: Encoder) -> None:
+    """The numbers told to `advance` add up to the number of passages."""
+    told: list[int] = []
+    encoder.encode_passages(TEXTS * 5, told.append)
+    assert sum(told) == len(TEXTS) * 5
+
+
+def test_threads_get_their_own_vectors(encoder: Encoder) -> None:
+    """Many threads encode at once, and each gets what it would have got alone."""
+    expected = encoder.encode_passages(TEXTS)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: encoder.encode_passages(TEXTS), range(12)):
+            np.testing.assert_allclose(found, expected, atol=5e-3)
+
+
+def test_any_text_can_be_encoded(encoder: Encoder) -> None:
+    """Lone surrogates, control characters and bare white space are texts too."""
+    vectors = encoder.encode_queries(["\ud800", "\x00\x07", " \n\t ", "\U0010ffff"])
+    assert np.isfinite(vectors).all()
+    assert len(encoder.count_tokens(["\ud800"])) == 1
+
+
+@pytest.mark.parametrize("kind", ["torch", "openvino"])
+def test_prompt_and_special_tokens_count(encoders: dict[str, Encoder], kind: str) -> None:
+    """A passage's tokens are its own, `<s>`, `</s>`, and the two of its prompt."""
+    assert encoders[kind].count_tokens(["water", "", "water " * 100]) == [5, 4, 104]
+
+
+@pytest.mark.parametrize("kind", ["torch", "openvino"])
+def test_queries_and_passages_have_their_own_prompts(encoders: dict[str, Encoder], kind: str) -> None:
+    """The same words as a query and as a passage are two vectors."""
+    encoder = encoders[kind]
+    assert float((encoder.encode_queries(["water"]) * encoder.encode_passages(["water"])).sum()) < 0.9999
+
+
+@pytest.mark.parametrize("kind", ["torch", "openvino"])
+def test_nothing_in_a_long_passage_is_lost(encoders: dict[str, Encoder], kind: str) -> None:
+    """Words beyond the window change a passage's vector, and a query is cut at the window."""
+    encoder = encoders[kind]
+    head, tail = "water rain " * 20, "flood trade " * 20
+    with_tail, without = encoder.encode_passages([head + tail, head])
+    assert float(with_tail @ without) < 0.999
+    cut, uncut = encoder.encode_queries([head + tail, head])
+    np.testing.assert_allclose(cut, uncut, atol=5e-3)
+
+
+def test_backends_agree(encoders: dict[str, Encoder]) -> None:
+    """OpenVINO and torch give one model the same name, fingerprint, counts and vectors, of long texts too."""
+    ours, theirs = encoders["openvino"], encoders["torch"]
+    assert (ours.name, ours.fingerprint, ours.dim, ours.window) == (
+        theirs.name,
+        theirs.fingerprint,
+        theirs.dim,
+        theirs.window,
+    )
+    texts = [*TEXTS, "flood rain " * 60]
+    assert ours.count_tokens(texts) == theirs.count_tokens(texts)
+    for left, right in (
+        (ours.encode_queries(texts), theirs.encode_queries(texts)),
+        (ours.encode_passages(texts), theirs.encode_passages(texts)),
+    ):
+        assert (left * right).sum(axis=1).min() > 0.999

@@ -1,0 +1,65 @@
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from service.engine import Engine
+from service.settings import Settings
+from service.web.app import create_app
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Small limits, so that going over them is cheap."""
+    return Settings(
+        data=tmp_path / "library", cache=tmp_path / "cache", max_body_bytes=100_000, max_article_bytes=50_000
+    )
+
+
+@pytest.fixture
+def app(settings: Settings, toy_engine: Engine) -> FastAPI:
+    """The application over the toy engine."""
+    return create_app(settings, lambda: toy_engine)
+
+
+@pytest.fixture
+def web(app: FastAPI) -> Iterator[TestClient]:
+    """The application in process, ready."""
+    with TestClient(app, raise_server_exceptions=False) as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        yield client
+
+
+@pytest.fixture
+def address(app: FastAPI) -> Iterator[str]:
+    """The application behind a real socket."""
+    with served(app) as address:
+        yield address
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """Serve `app` on a free port of the loopback in a thread."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", ws="none"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    wait_until(lambda: server.started and app.state.service.ready)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def wait_until(done: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it did not come to be in time"
+        time.sleep(0.01)

@@ -1,0 +1,69 @@
+import httpx
+import pytest
+
+from service.client import Client
+from service.errors import NotFound, Refused, Unreachable
+from service.wire import ArticleIn
+
+
+def test_a_whole_life(address: str) -> None:
+    """The client adds, asks, reads, replaces and deletes, and gives typed answers."""
+    with Client(address) as client:
+        added = client.add(
+            [{"id": "a/b c", "text": "নদী পানি", "language": "bn"}, ArticleIn(text="вода", id="ru")]
+        )
+        assert [outcome.action for outcome in added.articles] == ["added", "added"]
+        found = client.search("water", languages=["bn"], query_language="en")
+        assert [(hit.article_id, hit.language) for hit in found.hits] == [("a/b c", "bn")]
+        assert client.passage(found.hits[0].passage_id).text == "নদী পানি"
+        assert client.get("a/b c").text == "নদী পানি"
+        assert client.put("ru", {"text": "дождь"}).action == "replaced"
+        assert client.add({"id": "ru", "text": "дождь"}).articles[0].action == "unchanged"
+        client.delete("ru")
+        assert client.status().articles == 1
+
+
+def test_pages(address: str) -> None:
+    """A cursor leads through all pages."""
+    with Client(address) as client:
+        client.add([{"id": str(number), "text": "вода", "language": "ru"} for number in range(5)])
+        seen, cursor = [], None
+        while True:
+            page = client.search("water", limit=2, cursor=cursor)
+            seen += [hit.article_id for hit in page.hits]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        assert sorted(seen) == ["0", "1", "2", "3", "4"]
+
+
+def test_problems_are_errors(address: str) -> None:
+    """What the service refuses is an error with status and the service's own words."""
+    with Client(address) as client:
+        with pytest.raises(NotFound, match="no article 'x'"):
+            client.get("x")
+        with pytest.raises(Refused, match="empty") as refused:
+            client.search(" ")
+        assert refused.value.status == 422
+        with pytest.raises(Refused, match="field 'colour'"):
+            client.search("a", filter={"colour": 1})
+        with pytest.raises(TypeError, match="colour"):
+            client.search("a", colour=1)
+
+
+def test_nobody_there() -> None:
+    """Where nobody answers, the error names the address and the command to start."""
+    with (
+        Client("http://127.0.0.1:9", timeout=2) as client,
+        pytest.raises(Unreachable, match="dragoman serve"),
+    ):
+        client.status()
+
+
+def test_another_service() -> None:
+    """What is not Dragoman is told apart, whatever status it answers."""
+    for status in (200, 502):
+        transport = httpx.MockTransport(lambda _, status=status: httpx.Response(status, text="<html>"))
+        with Client(transport=transport) as client, pytest.raises(Refused) as refused:
+            client.status()
+        assert refused.value.status == status

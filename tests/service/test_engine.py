@@ -1,0 +1,168 @@
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from embed import UnknownLanguage
+from index import InvalidFilter, Library
+from service.engine import POOL, Engine, Questions
+from service.reading import Draft
+from tests.fakes import ToyEncoder
+
+
+class CountingEncoder(ToyEncoder):
+    """A toy encoder that remembers which passages it was given."""
+
+    def __init__(self) -> None:
+        self.passages: list[str] = []
+
+    def encode_passages(
+        self, texts: Sequence[str], advance: Callable[[int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """Encode passages, noting them."""
+        self.passages.extend(texts)
+        return super().encode_passages(texts, advance)
+
+
+@pytest.fixture
+def counting(library: Library) -> tuple[Engine, CountingEncoder]:
+    encoder = CountingEncoder()
+    return Engine(encoder, library), encoder
+
+
+FLOOD_BN = Draft("নদী বন্যা বৃষ্টি পানি", id="flood-bn", language="bn", source="dhaka")
+TRADE_HI = Draft("व्यापार बैंक पैसा बाज़ार", id="trade-hi", language="hi", source="delhi")
+
+
+def test_a_question_in_a_third_language_finds_both_articles_in_the_order_of_meaning(
+    toy_engine: Engine,
+) -> None:
+    """A Bengali and a Hindi article are ranked for an English question by what they say."""
+    list(toy_engine.add([TRADE_HI, FLOOD_BN]))
+
+    hits = toy_engine.search("flood rain river", query_language="en").hits
+
+    assert [(hit.rank, hit.article.id) for hit in hits] == [(1, "flood-bn"), (2, "trade-hi")]
+    assert hits[0].similarity > 0.8 > 0.2 > hits[1].similarity
+
+
+def test_outcomes_come_in_order_and_tell_what_became_of_each(toy_engine: Engine) -> None:
+    """Added, then unchanged, then replaced: the same id with the same or another text."""
+    edited = Draft("नदी बाढ़", id="trade-hi", language="hi")
+
+    first = list(toy_engine.add([TRADE_HI, FLOOD_BN]))
+    second = list(toy_engine.add([TRADE_HI, edited]))
+
+    assert [(o.article_id, o.action, o.passages, o.language) for o in first] == [
+        ("trade-hi", "added", 1, "hi"),
+        ("flood-bn", "added", 1, "bn"),
+    ]
+    assert [o.action for o in second] == ["unchanged", "replaced"]
+    assert toy_engine.library.get("trade-hi").text == "नदी बाढ़"
+
+
+def test_an_unchanged_article_is_not_encoded_again(counting: tuple[Engine, CountingEncoder]) -> None:
+    """The second add of the same article costs no encoding."""
+    engine, encoder = counting
+
+    list(engine.add([FLOOD_BN]))
+    list(engine.add([FLOOD_BN]))
+
+    assert encoder.passages == [FLOOD_BN.text]
+
+
+def test_an_edited_paragraph_is_the_only_one_encoded(counting: tuple[Engine, CountingEncoder]) -> None:
+    """Of an article of three paragraphs, of which one was edited, one passage is encoded and two keep their ids."""
+    engine, encoder = counting
+    list(engine.add([Draft("water river\n\nbank money\n\narmy aircraft", id="a", language="en")]))
+    before = {passage.text: passage.id for passage in engine.library.passages("a")}
+    encoder.passages.clear()
+
+    list(engine.add([Draft("water river\n\nbank money market\n\narmy aircraft", id="a", language="en")]))
+
+    after = {passage.text: passage.id for passage in engine.library.passages("a")}
+    assert encoder.passages == ["bank money market"]
+    assert after["water river"] == before["water river"]
+    assert after["army aircraft"] == before["army aircraft"]
+
+
+def test_an_article_that_comes_twice_at_once_is_kept_as_it_came_last(toy_engine: Engine) -> None:
+    """Two versions in one call are two writes, in order, and no passage lacks its vector."""
+    versions = [Draft(text, id="a", language="en") for text in ("water\n\nbank", "bank", "water\n\nbank")]
+
+    outcomes = list(toy_engine.add(versions))
+
+    assert [outcome.action for outcome in outcomes] == ["added", "replaced", "replaced"]
+    assert toy_engine.library.get("a").text == "water\n\nbank"
+    assert toy_engine.library.verify() == []
+
+
+def test_an_article_is_durable_before_its_outcome_is_told(toy_engine: Engine) -> None:
+    """When `add` yields, the article can be found, though others of the same call still wait."""
+    outcomes = toy_engine.add(Draft(f"water {n}", id=f"a{n}", language="en") for n in range(POOL + 5))
+
+    assert next(outcomes).article_id == "a0"
+    assert toy_engine.library.get("a0").text == "water 0"
+    outcomes.close()
+    assert toy_engine.library.status().articles >= 1
+
+
+def test_an_article_without_an_id_gets_the_same_one_each_time(toy_engine: Engine) -> None:
+    """The id comes from the address, or else from the text; adding twice changes nothing."""
+    anonymous = Draft("water river", language="en")
+    addressed = Draft("water river", language="en", url="https://example.org/water")
+
+    first = [outcome.article_id for outcome in toy_engine.add([anonymous, addressed])]
+    second = list(toy_engine.add([anonymous, addressed]))
+
+    assert first[0] != first[1]
+    assert [(o.article_id, o.action) for o in second] == [(first[0], "unchanged"), (first[1], "unchanged")]
+
+
+def test_languages_and_filters_hold_inside_the_search(toy_engine: Engine) -> None:
+    """`limit` hits come back whenever that many match, however badly they match."""
+    list(toy_engine.add(Draft(f"flood rain {n}", id=f"en{n}", language="en") for n in range(30)))
+    list(toy_engine.add([TRADE_HI, FLOOD_BN]))
+
+    bengali = toy_engine.search("bank money", languages=["ben"], limit=5).hits
+    spelled = toy_engine.search("bank money", filter={"language": "ben"}, limit=5).hits
+    delhi = toy_engine.search("flood", filter={"source": "delhi"}, limit=5).hits
+
+    assert [hit.article.id for hit in bengali] == ["flood-bn"]
+    assert [hit.article.id for hit in spelled] == ["flood-bn"]
+    assert [hit.article.id for hit in delhi] == ["trade-hi"]
+
+
+def test_a_language_that_does_not_exist_is_refused(toy_engine: Engine) -> None:
+    """A wrong code is an error, in the filter and in the query's own language alike."""
+    with pytest.raises(UnknownLanguage, match="klingonese"):
+        toy_engine.search("water", languages=["klingonese"])
+    with pytest.raises(UnknownLanguage, match="klingonese"):
+        toy_engine.search("water", query_language="klingonese")
+
+
+def test_a_filter_on_an_unknown_field_is_refused(toy_engine: Engine) -> None:
+    """The error names the fields that exist."""
+    with pytest.raises(InvalidFilter, match="published_at"):
+        toy_engine.search("water", filter={"colour": "red"})
+
+
+def test_rank_gives_articles_by_their_best_passage(toy_engine: Engine) -> None:
+    """An article of many passages comes once, with the score of the best."""
+    list(toy_engine.add([Draft("flood\n\nbank\n\narmy", id="three", language="en"), FLOOD_BN]))
+
+    ranked = toy_engine.rank(toy_engine.questions(["flood"], ["en"]), k=5)
+
+    assert [article for article, _ in ranked[0]] == ["three", "flood-bn"]
+    assert ranked[0][0][1] == pytest.approx(toy_engine.search("flood").hits[0].similarity)
+
+
+def test_questions_know_their_languages(toy_engine: Engine) -> None:
+    """Given languages are certain; others are detected."""
+    given = toy_engine.questions(["flood"], ["en"])
+    detected = toy_engine.questions(["আজ নদীতে বন্যা হয়েছে এবং অনেক পানি"])
+
+    assert isinstance(given, Questions)
+    assert given.languages == [{"en": 1.0}]
+    assert max(detected.languages[0], key=lambda code: detected.languages[0][code]) == "bn"

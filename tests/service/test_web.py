@@ -1,0 +1,294 @@
+import hashlib
+import json
+import re
+import threading
+from base64 import b64encode
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from index import DamagedLibrary, LibraryBusy, LibraryFull, ReadOnlyLibrary
+from service.engine import Engine
+from service.settings import Settings
+from service.web.app import create_app
+from tests.service.conftest import wait_until
+
+FLOOD = {
+    "id": "flood",
+    "title": "বন্যা",
+    "paragraphs": ["নদী পানি বন্যা", "সেনাবাহিনী"],
+    "language": "bn",
+    "source": "daily",
+    "published_at": "2023-05-06",
+    "metadata": {"desk": "weather"},
+}
+BANK = {"id": "bank", "text": "बैंक पैसा व्यापार", "language": "hi"}
+
+
+def test_add_search_show_replace_delete(web: TestClient) -> None:
+    """An article lives through its whole life over HTTP, and every answer has the documented members."""
+    added = web.post("/v1/articles", json=[FLOOD, BANK])
+    assert added.status_code == 201
+    assert added.json() == {
+        "articles": [
+            {"id": "flood", "action": "added", "passages": 2, "language": "bn"},
+            {"id": "bank", "action": "added", "passages": 1, "language": "hi"},
+        ]
+    }
+    found = web.post("/v1/search", json={"query": "river flood", "query_language": "en", "limit": 1}).json()
+    assert found["query_language"] == {"code": "en", "confidence": 1.0}
+    assert isinstance(found["took_ms"], float)
+    [hit] = found["hits"]
+    passage_id, similarity = hit.pop("passage_id"), hit.pop("similarity")
+    assert 0.5 < similarity <= 1
+    assert hit == {
+        "rank": 1,
+        "article_id": "flood",
+        "title": "বন্যা",
+        "text": "নদী পানি বন্যা",
+        "language": "bn",
+        "relevance": None,
+        "start": 0,
+        "end": 14,
+        "url": None,
+        "source": "daily",
+        "published_at": "2023-05-06",
+        "metadata": {"desk": "weather"},
+    }
+    passage = web.get(f"/v1/passages/{passage_id}").json()
+    assert (passage["article_id"], passage["position"], passage["text"]) == ("flood", 0, "নদী পানি বন্যা")
+    article = web.get("/v1/articles/flood").json()
+    assert article["text"] == "নদী পানি বন্যা\n\nসেনাবাহিনী"
+    assert article["text"][article["passages"][1]["start"] : article["passages"][1]["end"]] == "সেনাবাহিনী"
+
+    assert web.put("/v1/articles/flood", json=FLOOD).json()["action"] == "unchanged"
+    replaced = web.put("/v1/articles/flood", json={"text": "স্কুল", "language": "bn"})
+    assert (replaced.status_code, replaced.json()["action"]) == (200, "replaced")
+    assert web.put("/v1/articles/new", json={"text": "স্কুল", "language": "bn"}).status_code == 201
+    assert web.get("/v1/articles/flood").json()["text"] == "স্কুল"
+
+    assert web.delete("/v1/articles/flood").status_code == 204
+    assert web.get("/v1/articles/flood").status_code == 404
+    assert web.delete("/v1/articles/flood").status_code == 404
+    assert web.get("/v1/status").json()["articles"] == 2
+
+
+def test_filters_languages_and_pages(web: TestClient) -> None:
+    """Languages and filters restrict what is searched; a cursor goes on where the page before ended."""
+    web.post(
+        "/v1/articles", json=[FLOOD, BANK, {"id": "ru", "text": "река\n\nвода\n\nдождь", "language": "ru"}]
+    )
+
+    def articles(**asked: Any) -> list[str]:
+        answer = web.post("/v1/search", json={"query": "water", **asked})
+        assert answer.status_code == 200, answer.text
+        return [hit["article_id"] for hit in answer.json()["hits"]]
+
+    assert set(articles(languages=["bn", "hi"])) == {"flood", "bank"}
+    assert articles(filter={"source": "daily"}) == ["flood", "flood"]
+    assert articles(filter={"metadata.desk": "weather", "published_at": {"gte": "2023-05"}}) == [
+        "flood",
+        "flood",
+    ]
+    first = web.get("/v1/search", params={"q": "water", "language": "ru,hi", "limit": 3}).json()
+    rest = web.get(
+        "/v1/search", params={"q": "water", "language": ["ru", "hi"], "cursor": first["next_cursor"]}
+    ).json()
+    assert [hit["rank"] for hit in first["hits"] + rest["hits"]] == [1, 2, 3, 4]
+    assert len({hit["passage_id"] for hit in first["hits"] + rest["hits"]}) == 4
+    assert rest["next_cursor"] is None
+
+
+def test_ids_may_be_addresses(web: TestClient) -> None:
+    """An id with slashes, spaces and other scripts is reached by its escaped form."""
+    identity = "https://example.org/a b?c=ঢাকা#d"
+    assert web.post("/v1/articles", json={"id": identity, "text": "вода"}).status_code == 201
+    assert web.get(f"/v1/articles/{quote(identity, safe='')}").json()["id"] == identity
+
+
+def test_none_is_added_where_one_is_malformed(web: TestClient) -> None:
+    """A list is checked before its first article is added; the fault has a pointer."""
+    answer = web.post("/v1/articles", json=[BANK, {"id": "x", "text": "вода", "language": "klingon-ish"}])
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/1/language"
+    answer = web.post("/v1/articles", json=[BANK, {"id": "x", "txt": "вода"}])
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/1/txt"
+    assert web.get("/v1/status").json()["articles"] == 0
+
+
+def test_health_while_the_engine_is_being_opened(settings: Settings, toy_engine: Engine) -> None:
+    """The server is alive at once, ready when the engine is open; until then questions get 503."""
+    may_open = threading.Event()
+
+    def open_engine() -> Engine:
+        assert may_open.wait(20)
+        return toy_engine
+
+    with TestClient(create_app(settings, open_engine)) as web:
+        assert web.get("/livez").status_code == 200
+        assert web.get("/readyz").status_code == 503
+        asked = web.post("/v1/search", json={"query": "water"})
+        assert (asked.status_code, asked.headers["retry-after"]) == (503, "5")
+        assert web.get("/metrics").status_code == 200
+        may_open.set()
+        wait_until(lambda: web.get("/readyz").status_code == 200)
+
+
+def test_an_engine_that_cannot_be_opened_is_told(settings: Settings) -> None:
+    """Readiness says why, and the one who started the service is told."""
+    told: list[Exception] = []
+
+    def open_engine() -> Engine:
+        raise DamagedLibrary("the disk ate it; restore a backup")
+
+    with TestClient(create_app(settings, open_engine, told.append)) as web:
+        wait_until(lambda: bool(told))
+        ready = web.get("/readyz")
+        assert ready.status_code == 503
+        assert "the disk ate it; restore a backup" in ready.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (LibraryBusy("dragoman add (process 7) writes; wait"), 503),
+        (LibraryFull("the disk is full; make room"), 507),
+        (ReadOnlyLibrary("it can only be read"), 403),
+        (DamagedLibrary("checksum differs; run dragoman verify"), 500),
+    ],
+)
+def test_errors_of_the_library_have_their_status(
+    web: TestClient, toy_engine: Engine, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
+) -> None:
+    """What the library raises becomes a problem with its own message."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(toy_engine.library, "add", fail)
+    answer = web.post("/v1/articles", json=BANK)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"] == str(error)
+    assert ("retry-after" in answer.headers) == (status == 503)
+
+
+def test_the_unexpected_is_a_problem_without_a_traceback(
+    web: TestClient, toy_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug of ours answers 500, says nothing of our insides, and the service goes on."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("secret")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(toy_engine, "search", fail)
+        answer = web.post("/v1/search", json={"query": "water"})
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "secret" not in answer.text
+    assert web.post("/v1/search", json={"query": "water"}).status_code == 200
+
+
+def test_a_method_that_is_not_there_names_those_that_are(web: TestClient) -> None:
+    """405 is a problem and carries Allow with every method of the address."""
+    answer = web.patch("/v1/search")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET, POST"
+    assert answer.json()["title"] == "Method Not Allowed"
+
+
+def test_metrics(web: TestClient) -> None:
+    """Requests are counted by route and status; the library's size is told."""
+    web.post("/v1/articles", json=[FLOOD, BANK])
+    web.post("/v1/search", json={"query": "water"})
+    web.get("/v1/articles/one")
+    web.get("/v1/articles/two")
+    text = web.get("/metrics").text
+    assert 'dragoman_requests_total{method="POST",route="/v1/search",status="200"} 1.0' in text
+    assert (
+        'dragoman_requests_total{method="GET",route="/v1/articles/{article_id:path}",status="404"} 2.0'
+        in text
+    )
+    assert "dragoman_search_seconds_count 1.0" in text
+    assert "dragoman_articles 2.0" in text
+    assert "dragoman_passages 3.0" in text
+
+
+def test_the_description_is_complete(app: FastAPI) -> None:
+    """Every reference resolves, bodies have examples, and every error of every operation is a problem."""
+    description = app.openapi()
+    schemas = description["components"]["schemas"]
+    references = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(description)))
+    assert references <= set(schemas)
+    assert schemas["SearchRequest"]["examples"]
+    assert schemas["ArticleIn"]["examples"]
+    for path, operations in description["paths"].items():
+        for method, operation in operations.items():
+            errors = {code: each for code, each in operation["responses"].items() if code >= "400"}
+            assert errors, (method, path)
+            for code, each in errors.items():
+                assert list(each["content"]) == ["application/problem+json"], (method, path, code)
+
+
+def test_every_route_is_documented(app: FastAPI) -> None:
+    """docs/http-api.md names every route, and every status that a route may answer."""
+    text = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text(encoding="utf-8")
+    for path, operations in app.openapi()["paths"].items():
+        assert path.replace("article_id", "id").replace("passage_id", "id") in text, path
+        for operation in operations.values():
+            for code in operation["responses"]:
+                assert code in ("200", "201", "204") or f"| {code} |" in text, (path, code)
+
+
+def test_the_page_runs_only_its_own_script(web: TestClient) -> None:
+    """The page names no other host, and its policy allows exactly the script and style that it holds."""
+    answer = web.get("/")
+    policy = answer.headers["content-security-policy"]
+    assert not re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?(?:https?:)?//""", answer.text)
+    for tag in ("script", "style"):
+        [block] = re.findall(rf"<{tag}>(.*?)</{tag}>", answer.text, re.DOTALL)
+        digest = b64encode(hashlib.sha256(block.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+    assert "innerHTML" not in answer.text
+
+
+def test_a_real_server(address: str) -> None:
+    """Over a real socket: add, ask; an article that is too large is refused while it is being sent."""
+    with httpx.Client(base_url=address, timeout=30) as web:
+        assert web.post("/v1/articles", json=FLOOD).status_code == 201
+        assert web.get("/v1/search", params={"q": "flood"}).json()["hits"][0]["article_id"] == "flood"
+        sent = 0
+
+        def endless() -> Any:
+            nonlocal sent
+            yield b'{"text": "'
+            for _ in range(3200):
+                sent += 65_536
+                yield b"a" * 65_536
+
+        try:
+            answer = web.post("/v1/articles", content=endless(), headers={"Content-Type": "application/json"})
+            assert answer.status_code == 413
+        except httpx.TransportError:
+            pass  # the server may close before the client has stopped sending
+        assert sent < 200 * 1024 * 1024
+        assert web.get("/readyz").status_code == 200
+
+
+def test_settings_limit_questions(settings: Settings, toy_engine: Engine) -> None:
+    """The longest question is a setting."""
+    short = replace(settings, max_query_chars=5)
+    with TestClient(create_app(short, lambda: toy_engine)) as web:
+        wait_until(lambda: web.get("/readyz").status_code == 200)
+        assert web.post("/v1/search", json={"query": "water"}).status_code == 200
+        answer = web.post("/v1/search", json={"query": "waters"})
+        assert answer.status_code == 422
+        assert "at most 5 characters (DRAGOMAN_MAX_QUERY_CHARS), not 6" in answer.json()["detail"]
