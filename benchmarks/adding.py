@@ -56,12 +56,8 @@ def seconds_of_peer(model: str, texts: Path) -> float:
 
 def main() -> None:
     """Run both by turns and print passages per second and their ratio."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--bench", type=Path, default=Path("../shared/bench/xquad"), help="a folder in BEIR layout"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bench", type=Path, default=Path("../shared/bench/xquad"), help="a folder in BEIR layout")
     parser.add_argument("--count", type=int, default=1000, help="passages")
     parser.add_argument("--rounds", type=int, default=1, help="turns of each; medians are printed")
     asked = parser.parse_args()

@@ -39,9 +39,7 @@ def read(path: Path, count: int) -> list[str]:
 
 def flops(lengths: Sequence[int], hidden: int, intermediate: int, layers: int) -> float:
     """Return the operations of a BERT encoder's matrix products over texts of these token counts."""
-    dense = 2 * (
-        4 * hidden * hidden + 2 * hidden * intermediate
-    )  # a token: q, k, v, output; two of the wide layer
+    dense = 2 * (4 * hidden * hidden + 2 * hidden * intermediate)  # a token: q, k, v, output; two of the wide layer
     attention = 4 * hidden  # a pair of tokens: scores, and the values weighted by them
     return float(layers * sum(length * dense + length * length * attention for length in lengths))
 
@@ -67,9 +65,7 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def measure(
-    encoder: Encoder, plain: SentenceTransformer, texts: list[str], peers: list[str], rounds: int
-) -> None:
+def measure(encoder: Encoder, plain: SentenceTransformer, texts: list[str], peers: list[str], rounds: int) -> None:
     """Print the speeds, the ratio, and the share of the machine's ceiling."""
     prompt = plain.prompts.get("passage", "")
     encoder.encode_passages(texts[:16])
@@ -78,9 +74,7 @@ def measure(
     for number in range(rounds):
         fast = len(texts) / seconds(lambda: encoder.encode_passages(texts))
         slow = len(peers) / seconds(lambda: plain.encode(peers, prompt=prompt, show_progress_bar=False))
-        print(
-            f"round {number + 1}: {fast:.1f} and {slow:.1f} passages/s, ratio {fast / slow:.2f}", flush=True
-        )
+        print(f"round {number + 1}: {fast:.1f} and {slow:.1f} passages/s, ratio {fast / slow:.2f}", flush=True)
         ours.append(fast)
         theirs.append(slow)
         ratios.append(fast / slow)
@@ -102,9 +96,7 @@ def measure(
 
 def main() -> None:
     """Read the arguments, load both, measure."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--texts", type=Path, default=Path("../shared/bench/xquad"))
     parser.add_argument("--count", type=int, default=400)
     parser.add_argument("--peer-count", type=int, help="texts for sentence-transformers, all unless given")

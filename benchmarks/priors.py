@@ -3,8 +3,8 @@
     python -m benchmarks.priors [--bench ../shared/bench] [--model NAME]
 
 Means come from `calibration` (400 sentences in each of 209 varieties): joined by fours for the passages, whole and
-halved by turns for the queries. The shares `a` and `b` and the logistic curve from similarity to relevance are fitted on `flores`. Nothing here
-reads `xquad`, on which the ranking is reported.
+halved by turns for the queries. The shares `a` and `b` and the logistic curve from similarity to relevance are fitted
+on `flores`. Nothing here reads `xquad`, on which the ranking is reported.
 """
 
 import argparse
@@ -45,15 +45,13 @@ def sentences_by_language(path: Path) -> dict[str, list[str]]:
             if script in (None, usual) or language in ("zh", "ko"):
                 varieties[language][record["code"]].append(record["text"])
     return {
-        language: [
-            sentence for sentences in of.values() for sentence in sentences[: SENTENCES // len(of) or 1]
-        ]
+        language: [sentence for sentences in of.values() for sentence in sentences[: SENTENCES // len(of) or 1]]
         for language, of in varieties.items()
     }
 
 
 def paragraphs(sentences: Sequence[str], language: str) -> list[str]:
-    """Join consecutive sentences by fours: what a library holds is paragraphs, and their mean is not that of sentences."""
+    """Join consecutive sentences by fours: a library holds paragraphs, and their mean is not that of sentences."""
     script = langcodes.Language.get(language).maximize().script
     space = "" if script in WITHOUT_SPACES else " "
     return [space.join(sentences[start : start + 4]) for start in range(0, len(sentences), 4)]
@@ -76,9 +74,7 @@ def means(encoder: Encoder, texts: dict[str, list[str]]) -> tuple[NDArray[np.flo
     for language, sentences in track(texts.items(), "means"):
         joined = paragraphs(sentences, language)
         fitting = [
-            text
-            for text, tokens in zip(joined, encoder.count_tokens(joined), strict=True)
-            if tokens <= encoder.window
+            text for text, tokens in zip(joined, encoder.count_tokens(joined), strict=True) if tokens <= encoder.window
         ]
         passages.append(encoder.encode_passages(fitting or sentences).mean(axis=0))
         queries.append(encoder.encode_queries(questions(sentences)).mean(axis=0))
@@ -197,23 +193,15 @@ def fit_relevance(fitting: Fitting, priors: Priors) -> Priors:
 
 def main() -> None:
     """Fit on calibration and flores, and write the priors file of the model."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--bench", type=Path, default=Path("../shared/bench"), help="the folder of evaluation sets"
-    )
-    parser.add_argument(
-        "--model", default=DEFAULT_MODEL, help="a sentence-transformers model, by name or path"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bench", type=Path, default=Path("../shared/bench"), help="the folder of evaluation sets")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="a sentence-transformers model, by name or path")
     asked = parser.parse_args()
 
     encoder = load_encoder(asked.model)
     texts = sentences_by_language(asked.bench / "calibration" / "flores200-sentences.jsonl.gz")
     passages, queries = means(encoder, texts)
-    priors = Priors(
-        asked.model, tuple(texts), passages, queries, own=1.0, common=1.0, slope=1.0, intercept=0.0
-    )
+    priors = Priors(asked.model, tuple(texts), passages, queries, own=1.0, common=1.0, slope=1.0, intercept=0.0)
     fitting = Fitting.read(asked.bench / "flores", encoder)
     priors = fit_relevance(fitting, fit_shares(fitting, priors))
     PRIORS.mkdir(exist_ok=True)

@@ -42,11 +42,7 @@ def manifest(folder: Path) -> dict[str, Any] | None:
 
 def damaged(folder: Path, told: Mapping[str, Any], names: Callable[[str], bool] = bool) -> list[str]:
     """Return the files whose bytes are not those that the manifest tells; `names` chooses which are read."""
-    return [
-        name
-        for name, file in told["files"].items()
-        if names(name) and sha256(folder / name) != file["sha256"]
-    ]
+    return [name for name, file in told["files"].items() if names(name) and sha256(folder / name) != file["sha256"]]
 
 
 def sha256(path: Path) -> str:
@@ -55,9 +51,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def build(
-    folder: Path, made: Callable[[], bool], write: Callable[[Path], Mapping[str, Any]], *, kind: str
-) -> None:
+def build(folder: Path, made: Callable[[], bool], write: Callable[[Path], Mapping[str, Any]], *, kind: str) -> None:
     """Fill `folder` by `write` unless `made` says that it is there, whatever other processes do meanwhile.
 
     `write` fills an empty folder and returns what the manifest is to tell. The folder gets its name only when

@@ -183,9 +183,7 @@ def _pooled(opinions: list[dict[str, float]]) -> dict[str, float]:
     """The weighted geometric mean of the classifiers' probabilities, summing to 1."""
     codes = {code for opinion in opinions for code in opinion}
     scores = {
-        code: math.exp(
-            sum(w * math.log(o.get(code, 0.0) + FLOOR) for w, o in zip(WEIGHTS, opinions, strict=True))
-        )
+        code: math.exp(sum(w * math.log(o.get(code, 0.0) + FLOOR) for w, o in zip(WEIGHTS, opinions, strict=True)))
         for code in codes
     }
     return _shares(scores)

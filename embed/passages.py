@@ -88,9 +88,7 @@ def split(text: str, language: str, count_tokens: CountTokens, budget: int = BUD
         return []
     overhead, *counts = count_tokens(["", *(text[start:end] for start, end in spans)])
     if budget <= overhead:
-        raise ValueError(
-            f"A passage budget of {budget} tokens is too small: the prompt alone takes {overhead}."
-        )
+        raise ValueError(f"A passage budget of {budget} tokens is too small: the prompt alone takes {overhead}.")
     units = [_Unit(i, *span, tokens) for i, (span, tokens) in enumerate(zip(spans, counts, strict=True))]
     units = finer(units, lambda unit: _shifted(sentences(text[unit.start : unit.end], language), unit.start))
     units = finer(units, lambda unit: [match.span() for match in _WORD.finditer(text, unit.start, unit.end)])
@@ -170,9 +168,7 @@ def _cluster_start(text: str, at: int, start: int) -> int:
     """The last position up to `at` that parts no vowel sign, accent or joined emoji from its base."""
     for position in range(at, max(start, at - _LOOK_BACK), -1):
         here, before = text[position], text[position - 1]
-        joined = (
-            unicodedata.category(here)[0] == "M" or here in _JOINERS or "\U0001f3fb" <= here <= "\U0001f3ff"
-        )
+        joined = unicodedata.category(here)[0] == "M" or here in _JOINERS or "\U0001f3fb" <= here <= "\U0001f3ff"
         # A virama binds the next consonant to the one before it (Unicode 15, chapter 12).
         if not joined and before != "\u200d" and unicodedata.combining(before) != 9:
             return position

@@ -23,7 +23,7 @@ from index.library import Library
 from index.neutral import Neutral
 from index.records import Article, Hit, LibraryInfo, Mode, Page, Passage, Problem, Status, cut
 
-__all__ = [  # noqa: RUF022  (grouped by what they are for)
+__all__ = [
     # what is kept and given
     "Article",
     "Hit",

@@ -56,8 +56,7 @@ def touched_since(connection: sqlite3.Connection, change: int) -> Rows:
     """Return the rows of all articles that were written after a change, ascending."""
     return column(
         connection.execute(
-            "SELECT row FROM passages WHERE article IN (SELECT number FROM articles WHERE change > ?)"
-            " ORDER BY row",
+            "SELECT row FROM passages WHERE article IN (SELECT number FROM articles WHERE change > ?) ORDER BY row",
             (change,),
         )
     )

@@ -15,9 +15,7 @@ from index.dense import Place
 from index.errors import InvalidCursor
 from index.filters import Filter
 
-WRONG = (
-    "This cursor was not given for this query, filter and mode: leave it out to begin with the first page."
-)
+WRONG = "This cursor was not given for this query, filter and mode: leave it out to begin with the first page."
 LONGEST = 500
 
 
@@ -31,9 +29,7 @@ class Cursor:
 
     def encode(self) -> str:
         """Return the cursor as text: base64url of JSON, the score to its last bit."""
-        told = json.dumps(
-            [self.place.score.hex(), self.place.row, self.rank, self.search], separators=(",", ":")
-        )
+        told = json.dumps([self.place.score.hex(), self.place.row, self.rank, self.search], separators=(",", ":"))
         return base64.urlsafe_b64encode(told.encode()).decode().rstrip("=")
 
     @classmethod
@@ -53,9 +49,7 @@ class Cursor:
         return cursor
 
 
-def fingerprint(
-    query: NDArray[np.float32], language: Mapping[str, float], where: Filter, mode: str, space: str
-) -> str:
+def fingerprint(query: NDArray[np.float32], language: Mapping[str, float], where: Filter, mode: str, space: str) -> str:
     """Return what tells one search from another (16 hex digits): two with the same have the same ranking."""
     told = json.dumps([sorted(language.items()), where.clauses, mode, space])
     return hashlib.blake2b(query.tobytes() + told.encode(), digest_size=8).hexdigest()

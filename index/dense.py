@@ -98,10 +98,7 @@ def best(
         products = np.einsum("nd,d->n", index.vectors(found).astype(np.float64), query.astype(np.float64))
         scores = products.astype(np.float32)
         order = np.lexsort((found, -scores))
-        places = [
-            Place(score, row)
-            for score, row in zip(scores[order].tolist(), found[order].tolist(), strict=True)
-        ]
+        places = [Place(score, row) for score, row in zip(scores[order].tolist(), found[order].tolist(), strict=True)]
         if wanted < size:
             certain = float(rough[0, -1]) + SLACK
             places = [place for place in places if place.score > certain]

@@ -116,9 +116,7 @@ def _paths(field: str) -> list[str]:
     """Return the JSON paths that a key with dots may mean: a value inside objects, or a dotted key."""
     keys = field.removeprefix("metadata.").split(".")
     if not all(keys) or any(character in '"\\' or ord(character) < 32 for key in keys for character in key):
-        raise InvalidFilter(
-            f"{field!r} names no key of the metadata: keys are joined by single dots, without quotes."
-        )
+        raise InvalidFilter(f"{field!r} names no key of the metadata: keys are joined by single dots, without quotes.")
     nested = "$" + "".join(f'."{key}"' for key in keys)
     return list(dict.fromkeys([_text(field, nested), '$."' + ".".join(keys) + '"']))
 
@@ -129,9 +127,7 @@ def _equal(field: str, values: list[object]) -> tuple[str, list[Parameter]]:
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     booleans = sorted({value for value in values if isinstance(value, bool)})
     if any(not isinstance(value, str | int | float) for value in values):
-        raise InvalidFilter(
-            f"The filter on {field} takes strings, numbers, true or false, or a list of them."
-        )
+        raise InvalidFilter(f"The filter on {field} takes strings, numbers, true or false, or a list of them.")
     parts: list[str] = [f"element.type = '{str(value).lower()}'" for value in booleans]
     if texts:
         parts.append(f"element.type = 'text' AND element.value IN ({_marks(texts)})")
@@ -141,9 +137,7 @@ def _equal(field: str, values: list[object]) -> tuple[str, list[Parameter]]:
     return " OR ".join(f"({part})" for part in parts), [*texts, *scalars]
 
 
-def _any_element(
-    paths: list[str], condition: str, values: Sequence[Parameter]
-) -> tuple[str, tuple[Parameter, ...]]:
+def _any_element(paths: list[str], condition: str, values: Sequence[Parameter]) -> tuple[str, tuple[Parameter, ...]]:
     """Return the condition that the value at one of the paths, or an element of a list there, meets
     `condition`.
     """

@@ -93,9 +93,7 @@ class Library:
         info = cls.describe(folder)
         if info is None:
             if not create or read_only:
-                raise LibraryAbsent(
-                    f"There is no library in {folder}: add articles to it first (dragoman add)."
-                )
+                raise LibraryAbsent(f"There is no library in {folder}: add articles to it first (dragoman add).")
             info = cls._create(folder, model, fingerprint, dim)
         info.check(model, fingerprint, dim)
         store = Store(folder, read_only=read_only or not writable(folder))
@@ -124,9 +122,7 @@ class Library:
                 meta = tables.meta(connection)
                 articles, passages, _ = tables.counts(connection)
                 change = changes.current(connection).number
-            return LibraryInfo(
-                meta["model"], meta["fingerprint"], int(meta["dim"]), schema, change, articles, passages
-            )
+            return LibraryInfo(meta["model"], meta["fingerprint"], int(meta["dim"]), schema, change, articles, passages)
         except (KeyError, ValueError) as error:
             raise DamagedLibrary(
                 damage(f"{folder / DATABASE} does not say what it was built with ({error})")
@@ -139,9 +135,7 @@ class Library:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ReadOnlyLibrary(
-                f"{folder} cannot be made ({error}): choose another folder with --data."
-            ) from error
+            raise ReadOnlyLibrary(f"{folder} cannot be made ({error}): choose another folder with --data.") from error
         if not writable(folder):
             raise ReadOnlyLibrary(f"{folder} cannot be written to: choose another folder with --data.")
         store = Store(folder)
@@ -182,9 +176,7 @@ class Library:
         Waits at most `timeout` seconds, then raises LibraryBusy, naming the holder. Raises ReadOnlyLibrary.
         """
         if self._store.read_only:
-            raise ReadOnlyLibrary(
-                f"{self.folder} is open to be searched only: nothing can be added or deleted here."
-            )
+            raise ReadOnlyLibrary(f"{self.folder} is open to be searched only: nothing can be added or deleted here.")
         with self._lock.held(timeout):
             yield
 
@@ -199,9 +191,7 @@ class Library:
             known = tables.known_ids(connection, [passage.id for passage in passages])
         return [place for place, passage in enumerate(passages) if passage.id not in known]
 
-    def add(
-        self, article: Article, passages: Sequence[Passage], vectors: Mapping[int, NDArray[np.float32]]
-    ) -> Action:
+    def add(self, article: Article, passages: Sequence[Passage], vectors: Mapping[int, NDArray[np.float32]]) -> Action:
         """Add an article, or put it in place of the one with its id: one transaction, durable when this
         returns.
 
@@ -235,9 +225,7 @@ class Library:
             if space.loaded:
                 space.catch_up()
 
-    def _check(
-        self, article: Article, passages: Sequence[Passage], vectors: Mapping[int, NDArray[np.float32]]
-    ) -> None:
+    def _check(self, article: Article, passages: Sequence[Passage], vectors: Mapping[int, NDArray[np.float32]]) -> None:
         """Raise InvalidArticle for what could not be read back as it is."""
         wrong = inspection.unstorable(article, passages)
         for place, vector in vectors.items():
@@ -275,9 +263,7 @@ class Library:
     def _found(self, connection: sqlite3.Connection, article_id: str) -> tuple[int, Article]:
         found = tables.find_article(connection, article_id)
         if found is None:
-            raise ArticleNotFound(
-                f"There is no article {article_id!r}; `dragoman search` shows ids that exist."
-            )
+            raise ArticleNotFound(f"There is no article {article_id!r}; `dragoman search` shows ids that exist.")
         return found
 
     # Searching
@@ -324,8 +310,7 @@ class Library:
         where = where or Filter()
         if min_relevance is not None and (mode == "raw" or self._relevance(0.0) is None):
             raise NotCalibrated(
-                f"Relevance is not known in mode {mode!r} for the model {self.model!r}:"
-                " leave min_relevance out."
+                f"Relevance is not known in mode {mode!r} for the model {self.model!r}: leave min_relevance out."
             )
         mark = fingerprint(query, language, where, mode, self._neutral.identity)
         after = Cursor.decode(cursor, mark) if cursor is not None else None
@@ -337,10 +322,7 @@ class Library:
             if min_relevance is not None:
                 places = [place for place in places if (self._relevance(place.score) or 0.0) >= min_relevance]
             read = tables.read_rows(connection, [place.row for place in places[:limit]])
-        hits = [
-            self._hit(rank, place, *read[place.row], mode)
-            for rank, place in enumerate(places[:limit], seen + 1)
-        ]
+        hits = [self._hit(rank, place, *read[place.row], mode) for rank, place in enumerate(places[:limit], seen + 1)]
         more = Cursor(places[limit - 1], seen + limit, mark).encode() if len(places) > limit else None
         return Page(hits, more)
 

@@ -69,9 +69,7 @@ class WriterLock:
                 ) from error
             raise
         self._owner, self._depth = threading.get_ident(), 1
-        with suppress(
-            OSError
-        ):  # a full disk must not keep a deletion from being made; the note is a courtesy
+        with suppress(OSError):  # a full disk must not keep a deletion from being made; the note is a courtesy
             (self._folder / HOLDER).write_text(json.dumps(_note()), encoding="utf-8")
 
     def _give(self) -> None:

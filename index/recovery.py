@@ -107,9 +107,7 @@ class Space:
 
         def fits(header: Header) -> bool:
             made = (header.fingerprint, header.neutral, header.backend, header.dim)
-            return made == (self._fingerprint, self._identity, fresh.name, self._dim) and remembered(
-                _of(header)
-            )
+            return made == (self._fingerprint, self._identity, fresh.name, self._dim) and remembered(_of(header))
 
         try:
             header = snapshots.read(self._store.folder, fits, fresh.load)
@@ -179,9 +177,7 @@ class Space:
             with self._guard.shared():
                 snapshots.write(self._store.folder, header, index.save)
         except OSError as error:
-            log.warning(
-                "no snapshot of the dense index could be written (%s); the next start takes longer", error
-            )
+            log.warning("no snapshot of the dense index could be written (%s); the next start takes longer", error)
 
 
 def _of(header: Header) -> Change:

@@ -44,9 +44,7 @@ class Selection:
         if not len(gone) and not len(touched):
             return rows
         condition, parameters = where.sql()
-        matching = tables.rows_where(
-            connection, f"articles.change > ? AND {condition}", (then.number, *parameters)
-        )
+        matching = tables.rows_where(connection, f"articles.change > ? AND {condition}", (then.number, *parameters))
         kept = rows[~np.isin(rows, np.concatenate([gone, touched]))]
         return np.union1d(kept, matching)
 

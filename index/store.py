@@ -65,9 +65,7 @@ class Store:
             application = int(connection.execute("PRAGMA application_id").fetchone()[0])
             tables = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
             if tables and application != APPLICATION:
-                raise DamagedLibrary(
-                    f"{self._path} is a database, but not one of Dragoman's. Choose another folder."
-                )
+                raise DamagedLibrary(f"{self._path} is a database, but not one of Dragoman's. Choose another folder.")
             schema = schema_of(connection)
             check(schema)
             return schema
@@ -103,9 +101,7 @@ class Store:
         raises.
         """
         if self.read_only:
-            raise ReadOnlyLibrary(
-                f"{self.folder} was opened to be searched only; open it where it can be written to."
-            )
+            raise ReadOnlyLibrary(f"{self.folder} was opened to be searched only; open it where it can be written to.")
         with self._connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -207,17 +203,14 @@ class Store:
                 )
             case sqlite3.SQLITE_IOERR if code in WRITE_FAILURES:
                 return LibraryFull(
-                    f"{self.folder} could not be written ({error}): see that its disk is not full,"
-                    " then add again."
+                    f"{self.folder} could not be written ({error}): see that its disk is not full, then add again."
                 )
             case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN:
                 return ReadOnlyLibrary(
                     f"{self._path} cannot be written to ({error}): check its permissions and its disk."
                 )
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-                return LibraryBusy(
-                    f"{self._path} is held by another program ({error}); try again when it has ended."
-                )
+                return LibraryBusy(f"{self._path} is held by another program ({error}); try again when it has ended.")
             case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
                 return DamagedLibrary(damage(f"{self._path} is no database or a damaged one ({error})"))
             case _:

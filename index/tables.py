@@ -81,9 +81,7 @@ def articles_by_number(connection: sqlite3.Connection, numbers: Iterable[int]) -
     """Return articles by number, checked."""
     found = {}
     for some in _portions(list(numbers)):
-        for stored in connection.execute(
-            f"SELECT {ARTICLE} FROM articles WHERE number IN ({_marks(some)})", some
-        ):
+        for stored in connection.execute(f"SELECT {ARTICLE} FROM articles WHERE number IN ({_marks(some)})", some):
             found[stored[0]] = read_article(stored)
     return found
 
@@ -107,18 +105,14 @@ def passages_by_row(connection: sqlite3.Connection, rows: Sequence[int]) -> dict
     """Return stored passages by row, not yet checked: that takes the id of their article."""
     found = {}
     for some in _portions(rows):
-        for stored in connection.execute(
-            f"SELECT {PASSAGE} FROM passages WHERE row IN ({_marks(some)})", some
-        ):
+        for stored in connection.execute(f"SELECT {PASSAGE} FROM passages WHERE row IN ({_marks(some)})", some):
             found[stored[0]] = StoredPassage(*stored)
     return found
 
 
 def passages_of(connection: sqlite3.Connection, number: int) -> list[StoredPassage]:
     """Return the stored passages of an article in their order."""
-    found = connection.execute(
-        f"SELECT {PASSAGE} FROM passages WHERE article = ? ORDER BY position", (number,)
-    )
+    found = connection.execute(f"SELECT {PASSAGE} FROM passages WHERE article = ? ORDER BY position", (number,))
     return [StoredPassage(*stored) for stored in found]
 
 
@@ -152,9 +146,7 @@ def row_of(connection: sqlite3.Connection, passage_id: str) -> int | None:
 
 def stored_hash(connection: sqlite3.Connection, article_id: str) -> str | None:
     """Return the content hash that an article was stored with; None where there is none."""
-    found = connection.execute(
-        "SELECT content_hash FROM articles WHERE id = ?", (_key(article_id),)
-    ).fetchone()
+    found = connection.execute("SELECT content_hash FROM articles WHERE id = ?", (_key(article_id),)).fetchone()
     return None if found is None else str(found[0])
 
 
@@ -162,9 +154,7 @@ def known_ids(connection: sqlite3.Connection, ids: Sequence[str]) -> set[str]:
     """Return which of these passage ids are stored."""
     known: set[str] = set()
     for some in _portions(ids):
-        known.update(
-            id for (id,) in connection.execute(f"SELECT id FROM passages WHERE id IN ({_marks(some)})", some)
-        )
+        known.update(id for (id,) in connection.execute(f"SELECT id FROM passages WHERE id IN ({_marks(some)})", some))
     return known
 
 
@@ -187,17 +177,14 @@ def rows_where(connection: sqlite3.Connection, where: str, parameters: Sequence[
     return np.sort(
         column(
             connection.execute(
-                "SELECT row FROM articles CROSS JOIN passages ON passages.article = articles.number"
-                f" WHERE {where}",
+                f"SELECT row FROM articles CROSS JOIN passages ON passages.article = articles.number WHERE {where}",
                 parameters,
             )
         )
     )
 
 
-def vectors_since(
-    connection: sqlite3.Connection, dim: int, change: int
-) -> Iterator[tuple[Rows, Vectors, list[str]]]:
+def vectors_since(connection: sqlite3.Connection, dim: int, change: int) -> Iterator[tuple[Rows, Vectors, list[str]]]:
     """Yield rows, raw vectors (n, dim) and languages of all articles written after a change, checked, in
     chunks.
 
@@ -211,8 +198,7 @@ def vectors_since(
             # From the left, so that a passage whose article is gone is seen, and refused.
             "passages LEFT JOIN articles ON articles.number = passages.article ORDER BY passages.row"
             if everything
-            else "articles CROSS JOIN passages ON passages.article = articles.number"
-            " WHERE articles.change > ?"
+            else "articles CROSS JOIN passages ON passages.article = articles.number WHERE articles.change > ?"
         ),
         () if everything else (change,),
     )
@@ -220,9 +206,7 @@ def vectors_since(
         for *stored, article_id, _ in chunk:
             passage = StoredPassage(*stored)
             if not passage.sound(article_id) or len(passage.vector) != 4 * dim:
-                raise DamagedLibrary(
-                    damage(f"Passage {passage.id!r} (row {passage.row}) is not what was written")
-                )
+                raise DamagedLibrary(damage(f"Passage {passage.id!r} (row {passage.row}) is not what was written"))
         rows = np.array([stored[0] for stored in chunk], np.int64)
         raw = np.frombuffer(b"".join(stored[7] for stored in chunk), "<f4").reshape(len(chunk), dim)
         languages = [stored[-1] for stored in chunk]
@@ -236,9 +220,7 @@ def vectors_since(
 
 def counts(connection: sqlite3.Connection) -> tuple[int, int, dict[str, int]]:
     """Return how many articles and passages there are, and articles by language, most first."""
-    languages = connection.execute(
-        "SELECT language, count(*) FROM articles GROUP BY language ORDER BY 2 DESC, 1"
-    )
+    languages = connection.execute("SELECT language, count(*) FROM articles GROUP BY language ORDER BY 2 DESC, 1")
     by_language = {str(code): int(count) for code, count in languages}
     (passages,) = connection.execute("SELECT count(*) FROM passages").fetchone()
     return sum(by_language.values()), int(passages), by_language
@@ -287,8 +269,7 @@ def put(
         vector = vectors[place].astype("<f4").tobytes()
         fresh = checksum(passage.id, article.id, span, vector)
         connection.execute(
-            'INSERT INTO passages (id, article, position, start, "end", checksum, vector)'
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            'INSERT INTO passages (id, article, position, start, "end", checksum, vector) VALUES (?, ?, ?, ?, ?, ?, ?)',
             (passage.id, number, *span, fresh, vector),
         )
 
@@ -331,9 +312,7 @@ def _put_article(connection: sqlite3.Connection, article: Article, change: int) 
 
 def _remove_rows(connection: sqlite3.Connection, rows: Sequence[int], change: int) -> None:
     connection.executemany("DELETE FROM passages WHERE row = ?", [(row,) for row in rows])
-    connection.executemany(
-        "INSERT INTO removals (change, row) VALUES (?, ?)", [(change, row) for row in rows]
-    )
+    connection.executemany("INSERT INTO removals (change, row) VALUES (?, ?)", [(change, row) for row in rows])
 
 
 def _key(id: str) -> str:

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
-import httpx
+import httpx2
 from pydantic import BaseModel, ValidationError
 
 from service.errors import NotFound, Refused, Unreachable
@@ -36,9 +36,9 @@ class Client:
         base_url: str = "http://127.0.0.1:8000",
         *,
         timeout: float = 60.0,
-        transport: httpx.BaseTransport | None = None,
+        transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        self._http = httpx.Client(base_url=base_url, timeout=timeout, transport=transport)
+        self._http = httpx2.Client(base_url=base_url, timeout=timeout, transport=transport)
 
     def search(
         self,
@@ -62,9 +62,7 @@ class Client:
             raise TypeError(f"search() got unexpected arguments: {', '.join(sorted(unknown))}")
         return self._ask(SearchAnswer, "POST", "/v1/search", given)
 
-    def add(
-        self, articles: Mapping[str, Any] | ArticleIn | Iterable[Mapping[str, Any] | ArticleIn]
-    ) -> Outcomes:
+    def add(self, articles: Mapping[str, Any] | ArticleIn | Iterable[Mapping[str, Any] | ArticleIn]) -> Outcomes:
         """Add one article or several; all of them are durable when this returns."""
         given = [articles] if isinstance(articles, Mapping | ArticleIn) else list(articles)
         return self._ask(Outcomes, "POST", "/v1/articles", [_plain(article) for article in given])
@@ -106,17 +104,13 @@ class Client:
         try:
             return shape.model_validate_json(answer.content)
         except ValidationError:
-            raise Refused(
-                answer.status_code, "Unexpected answer", f"{path} is not answered by Dragoman."
-            ) from None
+            raise Refused(answer.status_code, "Unexpected answer", f"{path} is not answered by Dragoman.") from None
 
-    def _send(self, method: str, path: str, body: Any = None) -> httpx.Response:
+    def _send(self, method: str, path: str, body: Any = None) -> httpx2.Response:
         try:
             answer = self._http.request(method, path, json=body)
-        except httpx.TransportError as error:
-            raise Unreachable(
-                f"No answer from {self._http.base_url} ({error}); is `dragoman serve` up?"
-            ) from error
+        except httpx2.TransportError as error:
+            raise Unreachable(f"No answer from {self._http.base_url} ({error}); is `dragoman serve` up?") from error
         if answer.is_success:
             return answer
         try:

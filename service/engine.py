@@ -6,7 +6,7 @@ environment: those are the business of the edges that stand on this module.
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -100,7 +100,7 @@ class Engine:
         )
         return cls(encoder, library)
 
-    def add(self, drafts: Iterable[Draft], advance: Callable[[int], None] | None = None) -> Iterator[Outcome]:
+    def add(self, drafts: Iterable[Draft], advance: Callable[[int], None] | None = None) -> Generator[Outcome]:
         """Yield the outcome of each draft, in order, once the article is durable and found by searches.
 
         Passages of several articles are encoded together; each article is one transaction. `advance(n)` is told of

@@ -47,9 +47,7 @@ class Judgments:
     def read(cls, folder: Path) -> "Judgments":
         """Read a folder; raises InvalidJudgments naming the file and the line."""
         drafts = [
-            draft
-            for where, line in _lines(folder / "corpus.jsonl")
-            if (draft := _draft(line, where)) is not None
+            draft for where, line in _lines(folder / "corpus.jsonl") if (draft := _draft(line, where)) is not None
         ]
         known = {draft.id for draft in drafts if draft.id}
         queries: dict[str, str] = {}
@@ -59,9 +57,7 @@ class Judgments:
             queries[identity], languages[identity] = text, language
         qrels, unknown = _qrels(folder / "qrels" / "test.tsv", queries, known)
         if not qrels:
-            raise InvalidJudgments(
-                f"{folder / 'qrels' / 'test.tsv'} judges no question and passage that are there."
-            )
+            raise InvalidJudgments(f"{folder / 'qrels' / 'test.tsv'} judges no question and passage that are there.")
         return cls(folder.resolve().name, drafts, queries, languages, qrels, unknown)
 
     def sampled(self, per_language: int, seed: int) -> "Judgments":
@@ -72,12 +68,8 @@ class Judgments:
         chosen: set[str] = set()
         for language, identities in sorted(by_language.items()):
             # A generator for each language, so that its sample does not depend on which others there are.
-            chosen.update(
-                random.Random(f"{seed}:{language}").sample(identities, min(per_language, len(identities)))
-            )
-        return replace(
-            self, qrels={identity: grades for identity, grades in self.qrels.items() if identity in chosen}
-        )
+            chosen.update(random.Random(f"{seed}:{language}").sample(identities, min(per_language, len(identities))))
+        return replace(self, qrels={identity: grades for identity, grades in self.qrels.items() if identity in chosen})
 
 
 def evaluate(
@@ -103,9 +95,7 @@ def evaluate(
     started = time.perf_counter()
     judged = Judgments.read(folder)
     if judged.unknown and report:
-        report(
-            f"{judged.unknown} judgments name a question or an article that is not there; they are left out"
-        )
+        report(f"{judged.unknown} judgments name a question or an article that is not there; they are left out")
     if queries_per_language is not None:
         judged = judged.sampled(queries_per_language, seed)
     with (
@@ -208,9 +198,7 @@ def _choose(
         for asked, found in pairs:
             if (asked, found) not in chosen:
                 there = ", ".join(sorted(f"{a}:{f}" for a, f in chosen)[:20]) or "none"
-                raise InvalidJudgments(
-                    f"No question in {asked} is judged over passages in {found}; there are {there}."
-                )
+                raise InvalidJudgments(f"No question in {asked} is judged over passages in {found}; there are {there}.")
         return {pair: chosen[pair] for pair in pairs}
     return dict(chosen)
 
@@ -237,9 +225,7 @@ def _same_language(
     rankings: Mapping[str, Ranking], languages: Mapping[str, str], article_languages: Mapping[str, str]
 ) -> float:
     """Return the share of questions whose first article is in their own language."""
-    tops = [
-        article_languages[ranking[0][0]] == languages[query] for query, ranking in rankings.items() if ranking
-    ]
+    tops = [article_languages[ranking[0][0]] == languages[query] for query, ranking in rankings.items() if ranking]
     return round(sum(tops) / len(tops), 6) if tops else 0.0
 
 

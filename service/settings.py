@@ -59,9 +59,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.backend not in get_args(Backend):
-            raise InvalidSetting(
-                f"The backend is one of {', '.join(get_args(Backend))}, not {self.backend!r}."
-            )
+            raise InvalidSetting(f"The backend is one of {', '.join(get_args(Backend))}, not {self.backend!r}.")
         if not 0 <= self.port <= 65_535:
             raise InvalidSetting(f"A port is a number from 0 to 65535, not {self.port}.")
         for name in ("max_body_bytes", "max_article_bytes", "max_query_chars"):

@@ -56,9 +56,7 @@ def moment(text: str) -> str:
         if not _YEAR_OR_MONTH.fullmatch(text) or text.startswith("0000"):
             datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(
-            "is not an ISO 8601 date (2023-05-06) or date and time (2023-05-06T10:00:00Z)"
-        ) from None
+        raise ValueError("is not an ISO 8601 date (2023-05-06) or date and time (2023-05-06T10:00:00Z)") from None
     return text
 
 

@@ -11,6 +11,7 @@ from tests.fakes import ToyEncoder
 
 @pytest.fixture
 def toy_encoder() -> ToyEncoder:
+    """A small exact encoder; no model."""
     return ToyEncoder()
 
 
@@ -23,6 +24,7 @@ def library(tmp_path: Path) -> Iterator[Library]:
 
 @pytest.fixture
 def toy_engine(library: Library, toy_encoder: ToyEncoder) -> Engine:
+    """The toy encoder over an empty library."""
     return Engine(toy_encoder, library)
 
 

@@ -39,9 +39,7 @@ class ToyEncoder:
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Encode questions: (n, 32)."""
-        return (
-            np.stack([self._vector(text) for text in texts]) if texts else np.zeros((0, self.dim), np.float32)
-        )
+        return np.stack([self._vector(text) for text in texts]) if texts else np.zeros((0, self.dim), np.float32)
 
     def encode_passages(
         self, texts: Sequence[str], advance: Callable[[int], None] | None = None

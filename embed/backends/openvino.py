@@ -34,7 +34,11 @@ AGREEMENT = 0.999
 
 # Tokens of one batch, padding included, and its most texts. Chosen by benchmarks/encoding.py: larger ones
 # leave the cores' caches, smaller ones make the matrices too small.
-TOKENS, MOST = 2048, 64
+TOKENS, MOST = 1024, 64
+
+# Texts are padded to a multiple of this many tokens. The CPU's matrix tiles have 16 rows, and kernels are made anew
+# for each new shape: with it, a batch took 10 to 25 % less time, and its first of a shape 20 % less again.
+STEP = 16
 
 # Texts whose token ids are held at once, and among which like lengths are brought together.
 POOL = 4096
@@ -95,9 +99,7 @@ class OpenVinoEncoder:
         try:
             return cls(folder, name=name, fingerprint=fingerprint)
         except RuntimeError as error:  # OpenVINO's own, of a graph that it cannot compile or run
-            raise Disagreement(
-                f"OpenVINO cannot run the graph of {name}: {str(error)[-200:].strip()}"
-            ) from error
+            raise Disagreement(f"OpenVINO cannot run the graph of {name}: {str(error)[-200:].strip()}") from error
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Encode questions: (n, dim), unit length."""
@@ -158,13 +160,15 @@ class OpenVinoEncoder:
         return ids[: self.window - closing] + ids[len(ids) - closing :]
 
     def _padded(self, ids: Sequence[list[int]], batch: Sequence[int]) -> list[NDArray[np.int64]]:
-        longest = max(len(ids[i]) for i in batch)
-        tokens = np.full((len(batch), longest), self._pad, np.int64)
+        tokens = np.full((len(batch), self._padded_length(max(len(ids[i]) for i in batch))), self._pad, np.int64)
         mask = np.zeros_like(tokens)
         for row, i in enumerate(batch):
             tokens[row, : len(ids[i])] = ids[i]
             mask[row, : len(ids[i])] = 1
         return [tokens, mask]
+
+    def _padded_length(self, length: int) -> int:
+        return min(-(-length // STEP) * STEP, self.window)
 
     def _run(
         self,
@@ -174,7 +178,7 @@ class OpenVinoEncoder:
         advance: Callable[[int], None] | None = None,
     ) -> None:
         """Fill `vectors` with those of the token ids, a batch for each stream at a time."""
-        batches = by_length([len(one) for one in ids], TOKENS, MOST)
+        batches = by_length([self._padded_length(len(one)) for one in ids], TOKENS, MOST)
 
         def encode(batch: list[int]) -> tuple[list[int], NDArray[np.float32]]:
             return batch, requests.infer(self._padded(ids, batch))

@@ -85,9 +85,7 @@ class TorchEncoder:
         """Count the tokens that each text takes as a passage, prompt and special tokens included."""
         return self._lengths(texts, "passage")
 
-    def _encode(
-        self, texts: Sequence[str], role: Role, advance: Callable[[int], None] | None
-    ) -> NDArray[np.float32]:
+    def _encode(self, texts: Sequence[str], role: Role, advance: Callable[[int], None] | None) -> NDArray[np.float32]:
         vectors = np.zeros((len(texts), self.dim), np.float32)
         lengths = self._lengths(texts, role)
         device = self.model.device.type

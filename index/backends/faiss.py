@@ -115,9 +115,7 @@ class FaissIndex:
         rows = np.lib.format.read_array(stream, allow_pickle=False)
         vectors = np.lib.format.read_array(stream, allow_pickle=False)
         if rows.dtype != np.int64 or vectors.dtype != np.float32 or vectors.shape != (len(rows), self.dim):
-            raise ValueError(
-                f"an index of dimension {self.dim} was expected, not {vectors.dtype} {vectors.shape}"
-            )
+            raise ValueError(f"an index of dimension {self.dim} was expected, not {vectors.dtype} {vectors.shape}")
         self._clear()
         self._append(rows, vectors)
 

@@ -32,9 +32,7 @@ Data = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option(
-        "--model", metavar="NAME", help="sentence-transformers model, by name or path (DRAGOMAN_MODEL)."
-    ),
+    typer.Option("--model", metavar="NAME", help="sentence-transformers model, by name or path (DRAGOMAN_MODEL)."),
 ]
 Backend = Annotated[
     str | None, typer.Option("--backend", help="auto, openvino or torch (DRAGOMAN_BACKEND).", metavar="NAME")
@@ -48,9 +46,7 @@ Languages = Annotated[
 @app.command()
 @told
 def add(
-    paths: Annotated[
-        list[str], typer.Argument(metavar="PATH...", help="Files, folders, or - for JSON lines.")
-    ],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, folders, or - for JSON lines.")],
     language: Annotated[
         str | None, typer.Option(metavar="L", help="Language of the articles; detected where absent.")
     ] = None,
@@ -98,15 +94,12 @@ def add(
                 raise
             failure = str(error)
     counts = {
-        action: sum(each["action"] == action for each in articles)
-        for action in ("added", "replaced", "unchanged")
+        action: sum(each["action"] == action for each in articles) for action in ("added", "replaced", "unchanged")
     }
     if as_json:
         out(json.dumps({**counts, "refused": refused, "articles": articles}, ensure_ascii=False))
     elif sys.stdout.isatty():
-        told_counts = [
-            f"{count} {action}" for action, count in {**counts, "refused": len(refused)}.items() if count
-        ]
+        told_counts = [f"{count} {action}" for action, count in {**counts, "refused": len(refused)}.items() if count]
         out(", ".join(told_counts) or "There was nothing to add.")
     if failure:
         stop(f"{failure}. {len(articles)} articles are kept; the same command again goes on after them")
@@ -141,9 +134,7 @@ def search(
     except ValueError as error:
         raise typer.BadParameter(f"The question {error}.") from None
     if len(query) > settings.max_query_chars:
-        raise typer.BadParameter(
-            f"A question has at most {settings.max_query_chars:,} characters, not {len(query):,}."
-        )
+        raise typer.BadParameter(f"A question has at most {settings.max_query_chars:,} characters, not {len(query):,}.")
     with _engine(settings, create=False) as engine:
         answer = engine.search(
             query,
@@ -231,9 +222,7 @@ def verify(data: Data = None, as_json: AsJson = False) -> None:
     with _library(_settings(data=data), read_only=True) as library:
         problems = library.verify()
     if as_json:
-        listed = [
-            {"where": each.where, "what": each.what, "repairable": each.repairable} for each in problems
-        ]
+        listed = [{"where": each.where, "what": each.what, "repairable": each.repairable} for each in problems]
         out(json.dumps({"problems": listed}, ensure_ascii=False))
     else:
         for each in problems:
@@ -269,9 +258,7 @@ def serve(
 @app.command()
 @told
 def evaluate(
-    folder: Annotated[
-        Path, typer.Argument(help="corpus.jsonl, queries.jsonl, qrels/test.tsv (BEIR layout).")
-    ],
+    folder: Annotated[Path, typer.Argument(help="corpus.jsonl, queries.jsonl, qrels/test.tsv (BEIR layout).")],
     mode: Annotated[str, typer.Option(help="dense, or raw: plain cosine.")] = "dense",
     pairs: Annotated[
         str | None, typer.Option(metavar="P", help="Only these pairs, question:passages: en:bn,bn:en.")
@@ -353,9 +340,7 @@ def _mode(mode: str) -> Any:
     from service.wire import Mode
 
     if mode not in get_args(Mode):
-        raise typer.BadParameter(
-            f"There are the modes {', '.join(get_args(Mode))}; not {mode!r}.", param_hint="--mode"
-        )
+        raise typer.BadParameter(f"There are the modes {', '.join(get_args(Mode))}; not {mode!r}.", param_hint="--mode")
     return mode
 
 
@@ -408,9 +393,7 @@ def _existing(settings: Settings) -> Any:
 
     info = Library.describe(settings.data)
     if info is None:
-        raise LibraryAbsent(
-            f"there is no library in {settings.data}; `dragoman add` makes one, --data names another"
-        )
+        raise LibraryAbsent(f"there is no library in {settings.data}; `dragoman add` makes one, --data names another")
     return info
 
 

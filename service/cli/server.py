@@ -28,9 +28,7 @@ def run(settings: Settings, open_engine: Callable[[], Engine]) -> None:
         server.should_exit = True
 
     app = create_app(settings, open_engine, failed)
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE)
-    )
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE))
     if not _loopback(settings.host):
         say(f"dragoman: whoever reaches {settings.host} may read, add and delete; there are no keys yet")
     host = f"[{settings.host}]" if ":" in settings.host else settings.host

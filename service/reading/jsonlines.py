@@ -63,8 +63,7 @@ def told(error: ValidationError) -> str:
     """Return what is wrong with an article in one line."""
     faults = error.errors(include_url=False, include_input=False)
     parts = [
-        f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" if fault["loc"] else fault["msg"]
-        for fault in faults[:3]
+        f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" if fault["loc"] else fault["msg"] for fault in faults[:3]
     ]
     rest = [f"and {len(faults) - 3} more"] if len(faults) > 3 else []
     return "; ".join(parts + rest).replace("Value error, ", "")

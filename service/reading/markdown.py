@@ -14,9 +14,7 @@ from service.wire import moment
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)?(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 # Of front matter only plain `key: value` lines are read: a full YAML reader is not worth its dependency here.
-_ENTRY = re.compile(
-    r"^(title|date|language|lang|url|source)[ \t]*:[ \t]*(.+?)[ \t]*$", re.MULTILINE | re.IGNORECASE
-)
+_ENTRY = re.compile(r"^(title|date|language|lang|url|source)[ \t]*:[ \t]*(.+?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _TAG = re.compile(r"<[^>]*>")
 
 

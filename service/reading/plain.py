@@ -28,9 +28,7 @@ def decode(data: bytes) -> str:
         if b"\0" in data:
             raise UnreadableInput("this is binary data, not text") from None
         at = error.start
-        raise UnreadableInput(
-            f"the text is not in UTF-8 (byte {data[at]:#04x} at {at}); convert it to UTF-8"
-        ) from None
+        raise UnreadableInput(f"the text is not in UTF-8 (byte {data[at]:#04x} at {at}); convert it to UTF-8") from None
     if "\0" in text:
         raise UnreadableInput("this is binary data, not text (it holds NUL characters)")
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -35,9 +35,7 @@ def create_app(
         yield
         await run_in_threadpool(shared.stop)
 
-    app = FastAPI(
-        title="Dragoman", version=release(), description=DESCRIPTION, lifespan=lifespan, redoc_url=None
-    )
+    app = FastAPI(title="Dragoman", version=release(), description=DESCRIPTION, lifespan=lifespan, redoc_url=None)
     app.state.service = shared
     app.include_router(routes.router)
     app.add_middleware(CountRequests, metrics=shared.metrics)

@@ -27,9 +27,7 @@ class Metrics:
         )
         self.articles = Gauge("dragoman_articles", "Articles in the library", registry=self._registry)
         self.passages = Gauge("dragoman_passages", "Passages in the library", registry=self._registry)
-        self.started = Gauge(
-            "dragoman_start_time_seconds", "When the service started", registry=self._registry
-        )
+        self.started = Gauge("dragoman_start_time_seconds", "When the service started", registry=self._registry)
         self.started.set(time.time())
 
     def text(self) -> bytes:

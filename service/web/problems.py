@@ -101,8 +101,7 @@ def register(app: FastAPI, router: APIRouter) -> None:
         assert isinstance(error, RequestValidationError)
         # FastAPI's locations begin with where the parameter is (query, path): its name is enough.
         faults = [
-            Fault(pointer="/" + fault.pointer.split("/", 2)[-1], detail=fault.detail)
-            for fault in faults_of(error)
+            Fault(pointer="/" + fault.pointer.split("/", 2)[-1], detail=fault.detail) for fault in faults_of(error)
         ]
         return problem(request, 422, summary(faults), faults)
 
@@ -154,7 +153,4 @@ def summary(faults: Sequence[Fault]) -> str:
 def as_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the description of problems for a route's OpenAPI entry."""
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
-    return {
-        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: schema}}
-        for status in statuses
-    }
+    return {status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: schema}} for status in statuses}

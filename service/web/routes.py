@@ -81,14 +81,11 @@ def search_by_address(
     if unknown:
         raise Malformed(422, f"There is no parameter {unknown[0]!r}; there are {', '.join(sorted(known))}.")
     try:
-        asked = SearchRequest.model_validate(
-            {key: value for key, value in given.items() if value is not None}
-        )
+        asked = SearchRequest.model_validate({key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
         names = {f"/{member}": f"/{parameter}" for parameter, member in PARAMETERS.items()}
         faults = [
-            Fault(pointer=names.get(fault.pointer, fault.pointer), detail=fault.detail)
-            for fault in faults_of(error)
+            Fault(pointer=names.get(fault.pointer, fault.pointer), detail=fault.detail) for fault in faults_of(error)
         ]
         raise Malformed(422, summary(faults), faults) from None
     return shaped(answer(shared, asked))

@@ -60,9 +60,7 @@ def about(article: index.Article) -> dict[str, Any]:
 
 def article_out(article: index.Article, passages: Sequence[index.Passage]) -> ArticleOut:
     """Return an article in its shape on the wire."""
-    spans = [
-        Span(passage_id=each.id, position=each.position, start=each.start, end=each.end) for each in passages
-    ]
+    spans = [Span(passage_id=each.id, position=each.position, start=each.start, end=each.end) for each in passages]
     return ArticleOut(text=article.text, passages=spans, id=article.id, **about(article))
 
 

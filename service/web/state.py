@@ -42,11 +42,7 @@ class State:
     def engine(self) -> Engine:
         """Return the engine; raises Unready (503) while it is not open."""
         if self._engine is None:
-            reason = (
-                f"the library could not be opened: {self.error}"
-                if self.error
-                else "the engine is being opened"
-            )
+            reason = f"the library could not be opened: {self.error}" if self.error else "the engine is being opened"
             raise Unready(503, f"Not ready: {reason}")
         return self._engine
 
@@ -66,6 +62,9 @@ class State:
     def _open(self) -> None:
         try:
             engine = self.open_engine()
+            # What is loaded at its first use is loaded before the service says that it is ready.
+            engine.library.load()
+            engine.questions(["Is the service ready?"])
         except Exception as error:
             self.error = error
             log.error("the library could not be opened: %s", error)

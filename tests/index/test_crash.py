@@ -34,9 +34,7 @@ for start in range(0, {ARTICLES}, 100):
 
 def acknowledged(folder: Path, seconds: float) -> list[str]:
     """Let a process add articles, kill it after some seconds, and return the ids that it had acknowledged."""
-    with subprocess.Popen(
-        [sys.executable, "-c", ADDER, str(folder)], stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen([sys.executable, "-c", ADDER, str(folder)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         time.sleep(seconds)
@@ -51,9 +49,7 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory) -> float:
     """How long the adder takes when nobody kills it, in seconds."""
     folder = tmp_path_factory.mktemp("crash") / "library"
     started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", ADDER, str(folder)], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", ADDER, str(folder)], capture_output=True, text=True, check=True)
     assert len(done.stdout.split()) == ARTICLES + 1
     return time.monotonic() - started
 

@@ -25,15 +25,11 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 
 def brute(known: dict[int, Vectors], query: Vectors, k: int) -> list[tuple[int, float]]:
     """Rank by plain Python: best score first, then the lower row."""
-    scores = [
-        (row, float(np.dot(vector.astype(float), query.astype(float)))) for row, vector in known.items()
-    ]
+    scores = [(row, float(np.dot(vector.astype(float), query.astype(float)))) for row, vector in known.items()]
     return sorted(scores, key=lambda pair: (-pair[1], pair[0]))[:k]
 
 
-def same(
-    index: DenseIndex, known: dict[int, Vectors], queries: Vectors, k: int, allowed: Rows | None
-) -> None:
+def same(index: DenseIndex, known: dict[int, Vectors], queries: Vectors, k: int, allowed: Rows | None) -> None:
     """Assert that the index finds what brute force finds, in rows and in scores."""
     scores, rows = index.search(queries, k, allowed)
     left = known if allowed is None else {row: known[row] for row in allowed.tolist()}
@@ -140,9 +136,7 @@ steps = st.lists(
 
 @pytest.mark.parametrize("made", [ExactIndex, FaissIndex], ids=["exact", "faiss"])
 @settings(deadline=None, max_examples=60)
-@given(
-    steps=steps, k=st.integers(1, 70), asked=st.integers(1, 25), allow=st.none() | st.sets(st.integers(1, 60))
-)
+@given(steps=steps, k=st.integers(1, 70), asked=st.integers(1, 25), allow=st.none() | st.sets(st.integers(1, 60)))
 def test_any_history(
     made: Backend, steps: list[tuple[str, list[int]]], k: int, asked: int, allow: set[int] | None
 ) -> None:

@@ -87,9 +87,7 @@ def test_lets_through(stocked: Library, given: dict[str, Any], expected: str) ->
 
 def test_languages_are_one_more_condition(stocked: Library) -> None:
     """The languages that a caller names must hold beside the filter."""
-    assert found(stocked, "any", where=parse_filter({"source": ["ittefaq", "jagran"]}, ["bn", "en"])) == [
-        "a alone"
-    ]
+    assert found(stocked, "any", where=parse_filter({"source": ["ittefaq", "jagran"]}, ["bn", "en"])) == ["a alone"]
     assert found(stocked, "any", where=parse_filter({"language": "hi"}, ["bn"])) == []
 
 
@@ -149,9 +147,7 @@ def test_a_value() -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["gte", "lt", "k"]), inner, max_size=2)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["gte", "lt", "k"]), inner, max_size=2),
     max_leaves=5,
 )
 fields = st.sampled_from(["language", "source", "url", "article_id", "published_at", "metadata.k"]) | st.text(

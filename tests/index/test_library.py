@@ -158,9 +158,7 @@ def test_pages_while_others_add(folder: Path, numbers: Library) -> None:
             page = numbers.search(vector_of("q"), {}, limit=4, cursor=cursor)
             seen += [hit.passage.id for hit in page.hits]
             scores += [hit.similarity for hit in page.hits]
-            assert [hit.rank for hit in page.hits] == list(
-                range(len(seen) - len(page.hits) + 1, len(seen) + 1)
-            )
+            assert [hit.rank for hit in page.hits] == list(range(len(seen) - len(page.hits) + 1, len(seen) + 1))
             cursor = page.next_cursor
             if cursor is None:
                 break
@@ -191,10 +189,7 @@ def test_a_cursor_is_for_its_search(numbers: Library) -> None:
         {"where": parse_filter({"language": "und"})},
         {"mode": "raw"},
         {"language": {"bn": 1.0}},
-        *(
-            {"cursor": wrong}
-            for wrong in ("", "x", cursor[:-2], cursor[1:], "ক", "\ud800", "A" * 10_000, "bnVsbA")
-        ),
+        *({"cursor": wrong} for wrong in ("", "x", cursor[:-2], cursor[1:], "ক", "\ud800", "A" * 10_000, "bnVsbA")),
     ]
     for wrong in tries:
         given: dict[str, Any] = {
@@ -266,9 +261,7 @@ def test_another_model(folder: Path) -> None:
     """A library of another model, or of another version of it, is refused, both named, with what to do."""
     open_library(folder).close()
 
-    with pytest.raises(
-        ModelMismatch, match=r"'numbers' and cannot be searched with 'other'.*--model numbers"
-    ):
+    with pytest.raises(ModelMismatch, match=r"'numbers' and cannot be searched with 'other'.*--model numbers"):
         open_library(folder, model="other")
     with pytest.raises(ModelMismatch, match=r"numbers-1.*numbers-2"):
         open_library(folder, fingerprint="numbers-2")
@@ -347,9 +340,7 @@ def test_closed(folder: Path) -> None:
 @pytest.fixture
 def neutral(monkeypatch: pytest.MonkeyPatch) -> Neutral:
     """Make every library use means of two languages, as the default model has them."""
-    priors = Priors(
-        "numbers", ("bn", "hi"), units(1, 2), units(2, 2), own=0.7, common=0.2, slope=8, intercept=-3
-    )
+    priors = Priors("numbers", ("bn", "hi"), units(1, 2), units(2, 2), own=0.7, common=0.2, slope=8, intercept=-3)
     made = Neutral(priors)
     monkeypatch.setattr(Neutral, "for_model", classmethod(lambda *_: made))
     return made
@@ -456,9 +447,7 @@ def test_threads(folder: Path) -> None:
         nonlocal searches
         try:
             while not stop.is_set():
-                hits = library.search(
-                    vector_of("q"), {}, limit=100, where=where if searches % 2 else None
-                ).hits
+                hits = library.search(vector_of("q"), {}, limit=100, where=where if searches % 2 else None).hits
                 searches += 1
                 versions: dict[str, list[str]] = {}
                 for hit in hits:

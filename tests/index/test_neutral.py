@@ -23,9 +23,7 @@ def test_passages_of_one_meaning_meet_whatever_their_language() -> None:
 
 def test_a_query_of_mixed_language_is_moved_by_the_mixture() -> None:
     """The mean subtracted from a query is weighted by the probabilities of its languages."""
-    neutral = Neutral(two_corners()).queries(
-        np.array([[0.75, 0.25, 1]], dtype=np.float32), [{"bn": 0.75, "hi": 0.25}]
-    )
+    neutral = Neutral(two_corners()).queries(np.array([[0.75, 0.25, 1]], dtype=np.float32), [{"bn": 0.75, "hi": 0.25}])
 
     np.testing.assert_allclose(neutral, [[0, 0, 1]], atol=1e-6)
 
@@ -43,7 +41,8 @@ def test_own_and_common_shares_are_subtracted_apart() -> None:
     """With a = 1 and b = 0 only what tells the languages apart goes; what their means share stays."""
     moved = offsets(np.array([[1, 0, 1], [0, 1, 1]], dtype=np.float32), own=1.0, common=0.0)
 
-    np.testing.assert_allclose(moved, [[0.5, -0.5, 0], [-0.5, 0.5, 0], [0, 0, 0]])
+    expected = np.array([[0.5, -0.5, 0], [-0.5, 0.5, 0], [0, 0, 0]], dtype=np.float32)
+    np.testing.assert_array_equal(moved, expected)
 
 
 def test_neutral_vectors_have_length_one() -> None:
@@ -52,9 +51,7 @@ def test_neutral_vectors_have_length_one() -> None:
     neutral = Neutral(two_corners())
 
     np.testing.assert_allclose(np.linalg.norm(neutral.passages(vectors, ["bn"] * 50), axis=1), 1, atol=1e-6)
-    np.testing.assert_allclose(
-        np.linalg.norm(neutral.queries(vectors, [{"hi": 1.0}] * 50), axis=1), 1, atol=1e-6
-    )
+    np.testing.assert_allclose(np.linalg.norm(neutral.queries(vectors, [{"hi": 1.0}] * 50), axis=1), 1, atol=1e-6)
 
 
 def test_relevance_is_the_logistic_curve_of_similarity() -> None:

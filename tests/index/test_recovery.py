@@ -21,9 +21,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     changes: list[int] = []
     vectors_since = tables.vectors_since
 
-    def counted(
-        connection: sqlite3.Connection, dim: int, change: int
-    ) -> Iterator[tuple[Rows, Vectors, list[str]]]:
+    def counted(connection: sqlite3.Connection, dim: int, change: int) -> Iterator[tuple[Rows, Vectors, list[str]]]:
         changes.append(change)
         return vectors_since(connection, dim, change)
 

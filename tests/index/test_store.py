@@ -282,9 +282,7 @@ def test_really_read_only(folder: Path) -> None:
     """On a disk that is mounted to be read only, all is found and nothing can be added."""
     with open_library(folder) as library:
         put(library, article("a"))
-    told = in_a_mount(
-        f"mount --bind {folder} {folder}\nmount -o remount,bind,ro {folder}", ON_A_READ_ONLY_DISK, folder
-    )
+    told = in_a_mount(f"mount --bind {folder} {folder}\nmount -o remount,bind,ro {folder}", ON_A_READ_ONLY_DISK, folder)
 
     assert "refused" in told
 

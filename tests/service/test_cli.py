@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -169,9 +169,7 @@ def test_wrong_usage_is_code_2(data: Path, articles: Path, arguments: tuple[str,
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize(
-    "arguments", [("search", "water"), ("show", "a"), ("delete", "a"), ("status",), ("verify",)]
-)
+@pytest.mark.parametrize("arguments", [("search", "water"), ("show", "a"), ("delete", "a"), ("status",), ("verify",)])
 def test_no_library(data: Path, arguments: tuple[str, ...]) -> None:
     """Where there is no library one line says how to make one, and none is made."""
     result = run(*arguments)
@@ -205,14 +203,10 @@ def test_a_failure_that_nobody_expected_is_one_line(
     monkeypatch.setattr(service.engine.Engine, "search", fail)
     result = run("search", "water")
     assert result.exit_code == 1
-    assert result.stderr == (
-        "dragoman: failed unexpectedly (ZeroDivisionError: oh); PYTHONDEVMODE=1 shows where\n"
-    )
+    assert result.stderr == ("dragoman: failed unexpectedly (ZeroDivisionError: oh); PYTHONDEVMODE=1 shows where\n")
 
 
-def test_interrupted_adding_says_what_is_kept(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_adding_says_what_is_kept(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C ends with what is kept and how to go on; what was told as added is found."""
     real = service.engine.Engine.add
 
@@ -267,7 +261,7 @@ def test_start_up_imports_nothing_heavy() -> None:
     """`dragoman --help` loads no model, no index, no server and no parser."""
     code = (
         "import sys, service.cli; print(*sorted(set(sys.modules) & {'torch', 'numpy', 'faiss', 'openvino', "
-        "'sentence_transformers', 'transformers', 'fastapi', 'uvicorn', 'httpx', 'pydantic', 'trafilatura', "
+        "'sentence_transformers', 'transformers', 'fastapi', 'uvicorn', 'httpx2', 'pydantic', 'trafilatura', "
         "'markdown_it', 'ir_measures', 'prometheus_client', 'rich'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -283,7 +277,7 @@ def test_a_search_loads_no_server_and_no_parser(data: Path, articles: Path) -> N
         "from service.cli import app\n"
         "app(['search', 'bank'], standalone_mode=False)\n"
         "print(*sorted(set(sys.modules) & {'torch', 'sentence_transformers', 'transformers', 'fastapi', "
-        "'uvicorn', 'httpx', 'trafilatura', 'markdown_it', 'ir_measures', 'prometheus_client'}), "
+        "'uvicorn', 'httpx2', 'trafilatura', 'markdown_it', 'ir_measures', 'prometheus_client'}), "
         "file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -311,8 +305,8 @@ def test_serve_says_where_and_stops_gently(data: Path, signum: signal.Signals) -
         assert process.stdout is not None
         line = process.stdout.readline()
         [address] = re.findall(r"http://127\.0\.0\.1:\d+", line)
-        transport = httpx.HTTPTransport(retries=20)
-        with httpx.Client(base_url=address, transport=transport, timeout=20) as web:
+        transport = httpx2.HTTPTransport(retries=20)
+        with httpx2.Client(base_url=address, transport=transport, timeout=20) as web:
             assert web.get("/livez").status_code == 200
         process.send_signal(signum)
         rest, errors = process.communicate(timeout=20)

@@ -1,4 +1,4 @@
-import httpx
+import httpx2
 import pytest
 
 from service.client import Client
@@ -9,9 +9,7 @@ from service.wire import ArticleIn
 def test_a_whole_life(address: str) -> None:
     """The client adds, asks, reads, replaces and deletes, and gives typed answers."""
     with Client(address) as client:
-        added = client.add(
-            [{"id": "a/b c", "text": "নদী পানি", "language": "bn"}, ArticleIn(text="вода", id="ru")]
-        )
+        added = client.add([{"id": "a/b c", "text": "নদী পানি", "language": "bn"}, ArticleIn(text="вода", id="ru")])
         assert [outcome.action for outcome in added.articles] == ["added", "added"]
         found = client.search("water", languages=["bn"], query_language="en")
         assert [(hit.article_id, hit.language) for hit in found.hits] == [("a/b c", "bn")]
@@ -63,7 +61,7 @@ def test_nobody_there() -> None:
 def test_another_service() -> None:
     """What is not Dragoman is told apart, whatever status it answers."""
     for status in (200, 502):
-        transport = httpx.MockTransport(lambda _, status=status: httpx.Response(status, text="<html>"))
+        transport = httpx2.MockTransport(lambda _, status=status: httpx2.Response(status, text="<html>"))
         with Client(transport=transport) as client, pytest.raises(Refused) as refused:
             client.status()
         assert refused.value.status == status

@@ -27,6 +27,7 @@ class CountingEncoder(ToyEncoder):
 
 @pytest.fixture
 def counting(library: Library) -> tuple[Engine, CountingEncoder]:
+    """An engine, and its encoder that counts."""
     encoder = CountingEncoder()
     return Engine(encoder, library), encoder
 

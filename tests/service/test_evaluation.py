@@ -106,9 +106,7 @@ def test_pairs_are_chosen(folder: Path) -> None:
         "recall@10": None,
         "mrr@10": None,
     }
-    with pytest.raises(
-        InvalidJudgments, match=r"No question in bn .* passages in bn; there are bn:en, en:bn, en:en"
-    ):
+    with pytest.raises(InvalidJudgments, match=r"No question in bn .* passages in bn; there are bn:en, en:bn, en:en"):
         evaluate(folder, open_toy, pairs=[("bn", "bn")])
 
 
@@ -174,9 +172,7 @@ def test_a_malformed_line_is_named(folder: Path, name: str, line: str, said: str
 def test_a_missing_file_is_named(folder: Path) -> None:
     """The message says which file is missing and what a folder of judgments holds."""
     (folder / "queries.jsonl").unlink()
-    with pytest.raises(
-        InvalidJudgments, match=r"queries.jsonl is missing; a folder of judgments has corpus.jsonl"
-    ):
+    with pytest.raises(InvalidJudgments, match=r"queries.jsonl is missing; a folder of judgments has corpus.jsonl"):
         Judgments.read(folder)
 
 

@@ -49,9 +49,7 @@ def test_a_folder_is_read_in_order_and_what_cannot_be_read_is_named(tmp_path: Pa
 
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     """A path that does not exist is a refusal with the system's reason."""
-    assert list(read_path(tmp_path / "no.txt")) == [
-        Refusal(str(tmp_path / "no.txt"), "no such file or directory")
-    ]
+    assert list(read_path(tmp_path / "no.txt")) == [Refusal(str(tmp_path / "no.txt"), "no such file or directory")]
 
 
 def test_a_circle_of_links_ends(tmp_path: Path) -> None:

@@ -54,7 +54,5 @@ def test_a_bad_value_is_told(name: str, value: str, said: str) -> None:
 
 def test_every_setting_is_documented_with_its_meaning() -> None:
     """docs/settings.md lists exactly the settings there are, and says of each what the code says."""
-    rows = re.findall(
-        r"^\| `(DRAGOMAN_\w+)` \| .*? \| (.*) \|$", DOCS.read_text(encoding="utf-8"), re.MULTILINE
-    )
+    rows = re.findall(r"^\| `(DRAGOMAN_\w+)` \| .*? \| (.*) \|$", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
     assert rows == [(variable(each.name), each.metadata["meaning"]) for each in fields(Settings)]

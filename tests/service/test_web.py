@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
@@ -81,9 +81,7 @@ def test_add_search_show_replace_delete(web: TestClient) -> None:
 
 def test_filters_languages_and_pages(web: TestClient) -> None:
     """Languages and filters restrict what is searched; a cursor goes on where the page before ended."""
-    web.post(
-        "/v1/articles", json=[FLOOD, BANK, {"id": "ru", "text": "река\n\nвода\n\nдождь", "language": "ru"}]
-    )
+    web.post("/v1/articles", json=[FLOOD, BANK, {"id": "ru", "text": "река\n\nвода\n\nдождь", "language": "ru"}])
 
     def articles(**asked: Any) -> list[str]:
         answer = web.post("/v1/search", json={"query": "water", **asked})
@@ -97,9 +95,7 @@ def test_filters_languages_and_pages(web: TestClient) -> None:
         "flood",
     ]
     first = web.get("/v1/search", params={"q": "water", "language": "ru,hi", "limit": 3}).json()
-    rest = web.get(
-        "/v1/search", params={"q": "water", "language": ["ru", "hi"], "cursor": first["next_cursor"]}
-    ).json()
+    rest = web.get("/v1/search", params={"q": "water", "language": ["ru", "hi"], "cursor": first["next_cursor"]}).json()
     assert [hit["rank"] for hit in first["hits"] + rest["hits"]] == [1, 2, 3, 4]
     assert len({hit["passage_id"] for hit in first["hits"] + rest["hits"]}) == 4
     assert rest["next_cursor"] is None
@@ -213,10 +209,7 @@ def test_metrics(web: TestClient) -> None:
     web.get("/v1/articles/two")
     text = web.get("/metrics").text
     assert 'dragoman_requests_total{method="POST",route="/v1/search",status="200"} 1.0' in text
-    assert (
-        'dragoman_requests_total{method="GET",route="/v1/articles/{article_id:path}",status="404"} 2.0'
-        in text
-    )
+    assert 'dragoman_requests_total{method="GET",route="/v1/articles/{article_id:path}",status="404"} 2.0' in text
     assert "dragoman_search_seconds_count 1.0" in text
     assert "dragoman_articles 2.0" in text
     assert "dragoman_passages 3.0" in text
@@ -262,7 +255,7 @@ def test_the_page_runs_only_its_own_script(web: TestClient) -> None:
 
 def test_a_real_server(address: str) -> None:
     """Over a real socket: add, ask; an article that is too large is refused while it is being sent."""
-    with httpx.Client(base_url=address, timeout=30) as web:
+    with httpx2.Client(base_url=address, timeout=30) as web:
         assert web.post("/v1/articles", json=FLOOD).status_code == 201
         assert web.get("/v1/search", params={"q": "flood"}).json()["hits"][0]["article_id"] == "flood"
         sent = 0
@@ -277,7 +270,7 @@ def test_a_real_server(address: str) -> None:
         try:
             answer = web.post("/v1/articles", content=endless(), headers={"Content-Type": "application/json"})
             assert answer.status_code == 413
-        except httpx.TransportError:
+        except httpx2.TransportError:
             pass  # the server may close before the client has stopped sending
         assert sent < 200 * 1024 * 1024
         assert web.get("/readyz").status_code == 200

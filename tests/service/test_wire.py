@@ -47,9 +47,7 @@ def test_metadata_does_not_nest_without_end() -> None:
         ArticleIn(text="a", metadata={"x": nested})
 
 
-@pytest.mark.parametrize(
-    "date", ["2023", "2023-05", "2023-05-06", "2023-05-06T10:00:00Z", "2023-05-06T10:00+05:30"]
-)
+@pytest.mark.parametrize("date", ["2023", "2023-05", "2023-05-06", "2023-05-06T10:00:00Z", "2023-05-06T10:00+05:30"])
 def test_dates_are_kept_as_they_came(date: str) -> None:
     """A year, a month, a day and a moment are all dates in ISO 8601."""
     assert ArticleIn(text="a", published_at=date).published_at == date
