@@ -70,7 +70,11 @@ def measure(encoder: Encoder, plain: SentenceTransformer, texts: list[str], peer
     prompt = plain.prompts.get("passage", "")
     encoder.encode_passages(texts[:16])
     plain.encode(peers[:4], prompt=prompt, show_progress_bar=False)
+    config: Any = plain[0].auto_model.config  # type: ignore[union-attr]
+    hidden, wide = int(config.hidden_size), int(config.intermediate_size)
+    layers = int(config.num_hidden_layers)
     ours, theirs, ratios = [], [], []
+    square = own = 0.0
     for number in range(rounds):
         fast = len(texts) / seconds(lambda: encoder.encode_passages(texts))
         slow = len(peers) / seconds(lambda: plain.encode(peers, prompt=prompt, show_progress_bar=False))
@@ -78,13 +82,12 @@ def measure(encoder: Encoder, plain: SentenceTransformer, texts: list[str], peer
         ours.append(fast)
         theirs.append(slow)
         ratios.append(fast / slow)
+        # The best of the rounds: what the machine can do, whoever else is using it.
+        square = max(square, matmul((2048, 2048, 2048)))
+        own = max(own, matmul(*[(TOKENS, hidden, hidden)] * 4, (TOKENS, hidden, wide), (TOKENS, wide, hidden)))
 
-    config: Any = plain[0].auto_model.config  # type: ignore[union-attr]
-    hidden, wide = int(config.hidden_size), int(config.intermediate_size)
-    layers = int(config.num_hidden_layers)
-    work = flops(encoder.count_tokens(texts), hidden, wide, layers) / len(texts)
-    square = matmul((2048, 2048, 2048))
-    own = matmul(*[(TOKENS, hidden, hidden)] * 4, (TOKENS, hidden, wide), (TOKENS, wide, hidden))
+    lengths = [min(length, encoder.window) for length in encoder.count_tokens(texts)]
+    work = flops(lengths, hidden, wide, layers) / len(texts)
     reached = statistics.median(ours) * work
     print(f"{type(encoder).__name__}: {statistics.median(ours):.1f} passages/s")
     print(f"sentence-transformers, float32, batch size 32: {statistics.median(theirs):.1f} passages/s")
