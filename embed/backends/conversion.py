@@ -113,6 +113,14 @@ def _write(torch_encoder: TorchEncoder, folder: Path, told: Progress) -> None:
     }
     (folder / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False), encoding="utf-8")
     told("Checking the converted model against torch", 0.7)
+    try:
+        _check(torch_encoder, folder)
+    except RuntimeError as error:  # OpenVINO's own, of a graph that it cannot compile or run
+        raise Unfit(f"OpenVINO cannot run the graph of {torch_encoder.name}: {str(error)[-200:].strip()}") from error
+
+
+def _check(torch_encoder: TorchEncoder, folder: Path) -> None:
+    """Raise `Disagreement` unless the converted model counts and encodes as torch does."""
     encoder = OpenVinoEncoder(folder, name=torch_encoder.name, fingerprint=torch_encoder.fingerprint)
     texts = samples(torch_encoder)
     if encoder.count_tokens(texts) != torch_encoder.count_tokens(texts):
