@@ -21,7 +21,7 @@ Span = tuple[int, int]
 CountTokens = Callable[[Sequence[str]], list[int]]
 
 # Tokens a passage may take, with prompt and special tokens. Chosen by measurement: see benchmarks/results.md.
-BUDGET = 256
+BUDGET = 192
 
 _WORD = re.compile(r"\S+")
 _JOINERS = "\u200c\u200d\ufe0e\ufe0f"
