@@ -34,7 +34,7 @@ FLOOR = 1e-4
 SMALLEST = 0.005  # probabilities below this are left out of a guess
 
 # Characters looked at in a long text: this many from each of this many places, evenly spread.
-WINDOW, WINDOWS = 300, 4
+WINDOW, WINDOWS = 100, 4
 
 # Scripts that settle, or nearly settle, the language: the pool is narrowed to these. Latin, Cyrillic and
 # Arabic serve too many languages to narrow anything. The ranges are Unicode blocks; a letter weighs as much

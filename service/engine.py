@@ -6,7 +6,9 @@ environment: those are the business of the edges that stand on this module.
 
 import hashlib
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -30,6 +32,7 @@ from index import Article, Filter, Hit, Library, Mode, Passage, cut, parse_filte
 from service.reading import Draft
 
 Action = Literal["added", "replaced", "unchanged"]
+Pool = list[tuple[Article, list[Passage], list[int]]]  # articles, their passages, and which of these to encode
 
 # Passages that are encoded together. Texts of like length share a batch of the model, so a larger pool wastes less
 # padding; what is in the pool is not yet acknowledged, so it stays at a few seconds of work.
@@ -103,17 +106,19 @@ class Engine:
     def add(self, drafts: Iterable[Draft], advance: Callable[[int], None] | None = None) -> Generator[Outcome]:
         """Yield the outcome of each draft, in order, once the article is durable and found by searches.
 
-        Passages of several articles are encoded together; each article is one transaction. `advance(n)` is told of
-        every n passages encoded. What was yielded is kept whatever happens to the process afterwards.
+        Passages of several articles are encoded together; each article is one transaction. While one pool is encoded
+        the next is read and cut, and the one before is written. `advance(n)` is told of every n passages encoded, by
+        the thread that encodes. What was yielded is kept whatever happens to the process afterwards.
         """
-        with self.library.writing():
-            for pool in self._pools(self._prepare(draft) for draft in drafts):
-                texts = [passages[position].text for _, passages, todo in pool for position in todo]
-                vectors = iter(self.encoder.encode_passages(texts, advance))
-                for article, passages, todo in pool:
-                    fresh = {position: next(vectors) for position in todo}
-                    action = self.library.add(article, passages, fresh)
-                    yield Outcome(article.id, action, len(passages), article.language)
+        pending: Counter[str] = Counter()
+        under_way: deque[tuple[Pool, Future[Iterator[NDArray[np.float32]]]]] = deque()
+        with self.library.writing(), ThreadPoolExecutor(1, "encoding") as encoding:
+            for pool in self._pools(map(self._prepare, drafts), pending):
+                under_way.append((pool, encoding.submit(self._encode, pool, advance)))
+                if len(under_way) > 1:
+                    yield from self._keep(*under_way.popleft(), pending)
+            while under_way:
+                yield from self._keep(*under_way.popleft(), pending)
 
     def search(
         self,
@@ -199,24 +204,43 @@ class Engine:
         budget = min(BUDGET, self.encoder.window)
         return article, cut(article, split(text, language, self.encoder.count_tokens, budget))
 
-    def _pools(
-        self, prepared: Iterable[tuple[Article, list[Passage]]]
-    ) -> Iterator[list[tuple[Article, list[Passage], list[int]]]]:
+    def _pools(self, prepared: Iterable[tuple[Article, list[Passage]]], pending: Counter[str]) -> Iterator[Pool]:
         """Group prepared articles so that about `POOL` passages that lack a vector come together.
 
-        An article that comes twice is in two pools: what is missing of the second is known once the first is kept.
+        Of an article whose id is `pending` every passage is encoded: what is stored of it is about to change.
         """
-        pool: dict[str, tuple[Article, list[Passage], list[int]]] = {}
+        pool: Pool = []
         waiting = 0
         for article, passages in prepared:
-            if waiting >= POOL or len(pool) >= POOL or article.id in pool:
-                yield list(pool.values())
-                pool, waiting = {}, 0
-            todo = [] if self.library.unchanged(article) else self.library.missing(passages)
-            pool[article.id] = (article, passages, todo)
+            if article.id in pending:
+                todo = list(range(len(passages)))
+            else:
+                todo = [] if self.library.unchanged(article) else self.library.missing(passages)
+            pending[article.id] += 1
+            pool.append((article, passages, todo))
             waiting += len(todo)
+            if waiting >= POOL or len(pool) >= POOL:
+                yield pool
+                pool, waiting = [], 0
         if pool:
-            yield list(pool.values())
+            yield pool
+
+    def _encode(self, pool: Pool, advance: Callable[[int], None] | None) -> Iterator[NDArray[np.float32]]:
+        """Return the vectors of the passages to do, in order."""
+        texts = [passages[position].text for _, passages, todo in pool for position in todo]
+        return iter(self.encoder.encode_passages(texts, advance))
+
+    def _keep(
+        self, pool: Pool, encoded: Future[Iterator[NDArray[np.float32]]], pending: Counter[str]
+    ) -> Iterator[Outcome]:
+        """Write the articles of a pool, one transaction each, and yield what became of them."""
+        vectors = encoded.result()
+        for article, passages, todo in pool:
+            action = self.library.add(article, passages, {position: next(vectors) for position in todo})
+            pending[article.id] -= 1
+            if not pending[article.id]:
+                del pending[article.id]
+            yield Outcome(article.id, action, len(passages), article.language)
 
 
 def with_codes(filter: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

@@ -32,9 +32,9 @@ FORMAT = 1
 # How near a graph in bfloat16 must be to torch in float32: cosine of their vectors for one text.
 AGREEMENT = 0.999
 
-# Tokens of one batch, padding included, and its most texts. Of 512 to 8192, 1024 took least: larger ones
-# leave the cores' caches, smaller ones make the matrices too small.
-TOKENS, MOST = 1024, 64
+# Tokens of one batch, padding included, and its most texts. Of 512 to 3072, 2048 gave the most passages a second:
+# larger ones leave the cores' caches, smaller ones make the matrices too small (benchmarks/results.md).
+TOKENS, MOST = 2048, 64
 
 # Texts are padded to a multiple of this many tokens. The CPU's matrix tiles have 16 rows, and kernels are made anew
 # for each new shape: a batch of a new shape takes about 20 ms longer. It also gives a text one
@@ -194,7 +194,8 @@ class OpenVinoEncoder:
             if self._passages is None:
                 # A stream for each core, up to where the batches of a pool are too few to feed them all.
                 streams = min(cores(), 16)
-                options = {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": cores()}
+                # Not pinned: while passages are encoded, articles are read and written on the same cores.
+                options = {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": cores(), "ENABLE_CPU_PINNING": False}
                 self._passages = _Requests(self._compile(options))
             requests: _Requests = self._passages
             return requests
