@@ -35,8 +35,9 @@ Action = Literal["added", "replaced", "unchanged"]
 Pool = list[tuple[Article, list[Passage], list[int]]]  # articles, their passages, and which of these to encode
 
 # Passages that are encoded together. Texts of like length share a batch of the model, so a larger pool wastes less
-# padding; what is in the pool is not yet acknowledged, so it stays at a few seconds of work.
-POOL = 384
+# padding; what is in the pool is not yet acknowledged, so it stays at a few seconds of work. The first pool is small,
+# so that encoding begins at once, and each next one twice as large.
+FIRST_POOL, POOL = 48, 384
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +211,7 @@ class Engine:
         Of an article whose id is `pending` every passage is encoded: what is stored of it is about to change.
         """
         pool: Pool = []
-        waiting = 0
+        waiting, room = 0, FIRST_POOL
         for article, passages in prepared:
             if article.id in pending:
                 todo = list(range(len(passages)))
@@ -219,9 +220,9 @@ class Engine:
             pending[article.id] += 1
             pool.append((article, passages, todo))
             waiting += len(todo)
-            if waiting >= POOL or len(pool) >= POOL:
+            if waiting >= room or len(pool) >= POOL:
                 yield pool
-                pool, waiting = [], 0
+                pool, waiting, room = [], 0, min(2 * room, POOL)
         if pool:
             yield pool
 
