@@ -68,17 +68,25 @@ def half(sentence: str) -> str:
     return " ".join(words[: len(words) // 2]) if len(words) > 3 else sentence[: len(sentence) // 2]
 
 
-def means(encoder: Encoder, texts: dict[str, list[str]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the mean passage vector and the mean query vector of each language: two arrays (languages, dim)."""
-    passages, queries = [], []
+def means(
+    encoder: Encoder, texts: dict[str, list[str]]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+    """Return the mean passage and the mean query of each language, (languages, dim) each, and all its passages."""
+    passages, queries = {}, []
     for language, sentences in track(texts.items(), "means"):
         joined = paragraphs(sentences, language)
-        fitting = [
-            text for text, tokens in zip(joined, encoder.count_tokens(joined), strict=True) if tokens <= encoder.window
-        ]
-        passages.append(encoder.encode_passages(fitting or sentences).mean(axis=0))
+        counts = encoder.count_tokens(joined)
+        fitting = [text for text, tokens in zip(joined, counts, strict=True) if tokens <= encoder.window]
+        passages[language] = encoder.encode_passages(fitting or sentences)
         queries.append(encoder.encode_queries(questions(sentences)).mean(axis=0))
-    return np.stack(passages), np.stack(queries)
+    return np.stack([vectors.mean(axis=0) for vectors in passages.values()]), np.stack(queries), passages
+
+
+def background(priors: Priors, passages: dict[str, NDArray[np.float32]]) -> Priors:
+    """Take the mean and the covariance of the calibration passages in the neutral space."""
+    neutral = Neutral(priors)
+    ordinary = np.concatenate([neutral.passages(own, [language] * len(own)) for language, own in passages.items()])
+    return replace(priors, centre=ordinary.mean(axis=0), spread=np.cov(ordinary, rowvar=False).astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -169,19 +177,23 @@ def fit_shares(fitting: Fitting, priors: Priors) -> Priors:
 
 
 def fit_relevance(fitting: Fitting, priors: Priors) -> Priors:
-    """Fit the logistic curve from similarity to "this passage answers", by maximum likelihood (Newton's method).
+    """Fit the logistic curve from standardised similarity to "this passage answers" (maximum likelihood, Newton).
 
-    The pairs are each query and its ten nearest passages in each language, so the curve is decided where a reader
-    decides: between the passage that answers and those that come close.
+    The pairs are each query and its nearest passage in each language: what a reader looks at first, and wants to be
+    told of whether it answers.
     """
-    cosines = fitting.cosines(Neutral(priors))
-    similarities, answers = [], []
+    neutral = Neutral(priors)
+    asking = neutral.queries(fitting.queries, [{language: 1.0} for language in fitting.query_languages.tolist()])
+    mean = asking @ priors.centre
+    deviation = np.sqrt(np.einsum("qd,de,qe->q", asking, priors.spread, asking, optimize=True))
+    cosines = fitting.cosines(neutral)
+    standing, answers = [], []
     for language in np.unique(fitting.passage_languages):
         here = np.flatnonzero(fitting.passage_languages == language)
-        nearest = here[np.argpartition(-cosines[:, here], 10, axis=1)[:, :10]]
-        similarities.append(np.take_along_axis(cosines, nearest, axis=1).ravel())
-        answers.append((fitting.concepts[nearest] == fitting.answers[:, None]).ravel())
-    x, y = np.concatenate(similarities).astype(np.float64), np.concatenate(answers).astype(np.float64)
+        nearest = here[cosines[:, here].argmax(axis=1)]
+        standing.append((cosines[np.arange(len(cosines)), nearest] - mean) / deviation)
+        answers.append(fitting.concepts[nearest] == fitting.answers)
+    x, y = np.concatenate(standing).astype(np.float64), np.concatenate(answers).astype(np.float64)
     design = np.stack([x, np.ones_like(x)], axis=1)
     weights = np.zeros(2)
     for _ in range(30):
@@ -200,10 +212,11 @@ def main() -> None:
 
     encoder = load_encoder(asked.model)
     texts = sentences_by_language(asked.bench / "calibration" / "flores200-sentences.jsonl.gz")
-    passages, queries = means(encoder, texts)
-    priors = Priors(asked.model, tuple(texts), passages, queries, own=1.0, common=1.0, slope=1.0, intercept=0.0)
+    passages, queries, all_passages = means(encoder, texts)
+    unknown = np.zeros(encoder.dim, np.float32), np.eye(encoder.dim, dtype=np.float32)
+    priors = Priors(asked.model, tuple(texts), passages, queries, 1.0, 1.0, *unknown, slope=1.0, intercept=0.0)
     fitting = Fitting.read(asked.bench / "flores", encoder)
-    priors = fit_relevance(fitting, fit_shares(fitting, priors))
+    priors = fit_relevance(fitting, background(fit_shares(fitting, priors), all_passages))
     PRIORS.mkdir(exist_ok=True)
     priors.save(PRIORS / f"{asked.model.replace('/', '--')}.npz")
 

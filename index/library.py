@@ -308,7 +308,7 @@ class Library:
         comes twice and none that was there is left out. Raises InvalidCursor, NotCalibrated, DamagedLibrary.
         """
         where = where or Filter()
-        if min_relevance is not None and (mode == "raw" or self._relevance(0.0) is None):
+        if min_relevance is not None and (mode == "raw" or not self._neutral.calibrated):
             raise NotCalibrated(
                 f"Relevance is not known in mode {mode!r} for the model {self.model!r}: leave min_relevance out."
             )
@@ -320,20 +320,20 @@ class Library:
         ask = self._asking(where, lambda index, allowed: best(index, vector, limit + 1, allowed, place, seen))
         with self._consistent(mode, ask) as (connection, places):
             if min_relevance is not None:
-                places = [place for place in places if (self._relevance(place.score) or 0.0) >= min_relevance]
+                places = [place for place in places if self._relevance(place, vector) >= min_relevance]
             read = tables.read_rows(connection, [place.row for place in places[:limit]])
-        hits = [self._hit(rank, place, *read[place.row], mode) for rank, place in enumerate(places[:limit], seen + 1)]
+        told = vector if mode == "dense" and self._neutral.calibrated else None
+        hits = [self._hit(rank, place, *read[place.row], told) for rank, place in enumerate(places[:limit], seen + 1)]
         more = Cursor(places[limit - 1], seen + limit, mark).encode() if len(places) > limit else None
         return Page(hits, more)
 
-    def _hit(self, rank: int, place: Place, passage: Passage, article: Article, mode: Mode) -> Hit:
-        relevance = self._relevance(place.score) if mode == "dense" else None
+    def _hit(self, rank: int, place: Place, passage: Passage, article: Article, query: Vectors | None) -> Hit:
+        relevance = None if query is None else self._relevance(place, query)
         # A sum of float32 can exceed 1 by its last bit, which no cosine does.
         return Hit(rank, passage, article, min(1.0, max(-1.0, place.score)), relevance, place.row)
 
-    def _relevance(self, similarity: float) -> float | None:
-        calibrated = self._neutral.relevance(np.array([similarity], np.float32))
-        return None if calibrated is None else float(calibrated[0])
+    def _relevance(self, place: Place, query: Vectors) -> float:
+        return float(self._neutral.relevance(np.array([place.score], np.float32), query)[0])
 
     def _queries(self, queries: Vectors, languages: Sequence[Mapping[str, float]], mode: Mode) -> Vectors:
         return self._neutral.queries(queries, languages) if mode == "dense" else queries

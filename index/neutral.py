@@ -30,8 +30,9 @@ class Priors:
     """What is known of a model before it reads the library.
 
     `passages` and `queries` are mean vectors (languages, dim), float32; `own` and `common` are the shares a and b
-    of them that are subtracted; `slope` and `intercept` turn a neutral cosine into a probability (logistic
-    calibration: Platt 1999, "Probabilistic outputs for support vector machines").
+    of them that are subtracted. `centre` (dim,) and `spread` (dim, dim) are the mean and the covariance of ordinary
+    passages in the neutral space; `slope` and `intercept` turn a cosine, standardised against those, into a probability
+    (logistic calibration: Platt 1999, "Probabilistic outputs for support vector machines").
     """
 
     model: str
@@ -40,6 +41,8 @@ class Priors:
     queries: Vectors
     own: float
     common: float
+    centre: Vectors
+    spread: Vectors
     slope: float
     intercept: float
 
@@ -54,6 +57,8 @@ class Priors:
                 stored["queries"].astype(np.float32),
                 float(stored["own"]),
                 float(stored["common"]),
+                stored["centre"].astype(np.float32),
+                stored["spread"].astype(np.float32),
                 float(stored["slope"]),
                 float(stored["intercept"]),
             )
@@ -68,6 +73,8 @@ class Priors:
             queries=self.queries.astype(np.float16),
             own=np.array(self.own),
             common=np.array(self.common),
+            centre=self.centre.astype(np.float32),
+            spread=self.spread.astype(np.float16),
             slope=np.array(self.slope),
             intercept=np.array(self.intercept),
         )
@@ -118,12 +125,25 @@ class Neutral:
         weights[:, -1] = np.clip(1 - weights.sum(axis=1), 0, None)
         return unit(vectors - weights @ self._queries)
 
-    def relevance(self, similarity: NDArray[np.float32]) -> NDArray[np.float64] | None:
-        """Return the calibrated probability (0..1) that a passage of this similarity answers; `None` if unknown."""
+    @property
+    def calibrated(self) -> bool:
+        """Tell whether relevance is known."""
+        return self._priors is not None
+
+    def relevance(self, similarities: NDArray[np.float32], query: Vectors) -> NDArray[np.float64]:
+        """Return the calibrated probabilities (0..1) that passages of these similarities answer the query.
+
+        `query` (dim,) is its neutral vector. Some questions are near to everything and others to nothing, so a
+        similarity counts by how far it stands out of those that ordinary passages would have, of which the mean is
+        q.centre and the variance q.spread.q. Only for a model that is `calibrated`.
+        """
         if self._priors is None:
-            return None
-        logit = self._priors.slope * similarity.astype(np.float64) + self._priors.intercept
-        return 1 / (1 + np.exp(-logit))
+            raise ValueError("There is no calibration for this model.")
+        mean = query @ self._priors.centre
+        deviation = np.sqrt(max(float(query @ self._priors.spread @ query), 1e-12))
+        standing_out = (similarities.astype(np.float64) - float(mean)) / deviation
+        chances: NDArray[np.float64] = 1 / (1 + np.exp(-(self._priors.slope * standing_out + self._priors.intercept)))
+        return chances
 
 
 def offsets(means: Vectors, own: float, common: float) -> Vectors:

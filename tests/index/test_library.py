@@ -340,7 +340,18 @@ def test_closed(folder: Path) -> None:
 @pytest.fixture
 def neutral(monkeypatch: pytest.MonkeyPatch) -> Neutral:
     """Make every library use means of two languages, as the default model has them."""
-    priors = Priors("numbers", ("bn", "hi"), units(1, 2), units(2, 2), own=0.7, common=0.2, slope=8, intercept=-3)
+    priors = Priors(
+        "numbers",
+        ("bn", "hi"),
+        units(1, 2),
+        units(2, 2),
+        own=0.7,
+        common=0.2,
+        centre=units(1, 3)[0] / 4,
+        spread=(np.eye(DIM) / 16).astype(np.float32),
+        slope=2,
+        intercept=-1,
+    )
     made = Neutral(priors)
     monkeypatch.setattr(Neutral, "for_model", classmethod(lambda *_: made))
     return made

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from index.neutral import Neutral, Priors, offsets, unit
 def two_corners() -> Priors:
     """A space of three dimensions in which the first says 'Bengali', the second 'Hindi' and the third the meaning."""
     means = np.array([[1, 0, 0], [0, 1, 0]], dtype=np.float32)
-    return Priors("toy", ("bn", "hi"), means, means, own=1.0, common=1.0, slope=10.0, intercept=-5.0)
+    centre, spread = np.array([0, 0, 0.25], dtype=np.float32), np.diag([0, 0, 0.0625]).astype(np.float32)
+    return Priors("toy", ("bn", "hi"), means, means, 1.0, 1.0, centre, spread, slope=2.0, intercept=-2.0)
 
 
 def test_passages_of_one_meaning_meet_whatever_their_language() -> None:
@@ -54,12 +56,22 @@ def test_neutral_vectors_have_length_one() -> None:
     np.testing.assert_allclose(np.linalg.norm(neutral.queries(vectors, [{"hi": 1.0}] * 50), axis=1), 1, atol=1e-6)
 
 
-def test_relevance_is_the_logistic_curve_of_similarity() -> None:
-    """slope 10 and intercept -5 put the even chance at a similarity of one half."""
-    relevance = Neutral(two_corners()).relevance(np.array([0.5, 1.0, 0.0], dtype=np.float32))
+def test_relevance_tells_how_far_a_passage_stands_out_for_its_query() -> None:
+    """One deviation above what ordinary passages have is the even chance here (slope 2, intercept -2), in logits."""
+    query = np.array([0, 0, 1], dtype=np.float32)  # ordinary passages have a cosine of 0.25, give or take 0.25
 
-    assert relevance is not None
-    np.testing.assert_allclose(relevance, [0.5, 1 / (1 + np.exp(-5)), 1 / (1 + np.exp(5))])
+    relevance = Neutral(two_corners()).relevance(np.array([0.5, 1.0, 0.25], dtype=np.float32), query)
+
+    np.testing.assert_allclose(relevance, [0.5, 1 / (1 + np.exp(-4)), 1 / (1 + np.exp(2))])
+
+
+def test_a_query_that_is_near_to_everything_needs_more_similarity() -> None:
+    """The same similarity is worth less to a query to which ordinary passages are nearer."""
+    near, far = np.array([[0, 0, 1], [0, 0.8, 0.6]], dtype=np.float32)
+    similarity = np.array([0.5], dtype=np.float32)
+    neutral = Neutral(two_corners())
+
+    assert neutral.relevance(similarity, near)[0] < neutral.relevance(similarity, far)[0]
 
 
 def test_a_model_without_priors_keeps_its_space() -> None:
@@ -69,7 +81,7 @@ def test_a_model_without_priors_keeps_its_space() -> None:
 
     assert neutral.identity == "none"
     np.testing.assert_array_equal(neutral.passages(vectors, ["bn", "hi"]), vectors)
-    assert neutral.relevance(np.array([0.5], dtype=np.float32)) is None
+    assert not neutral.calibrated
 
 
 def test_priors_come_back_as_they_were_saved(tmp_path: Path) -> None:
@@ -80,14 +92,15 @@ def test_priors_come_back_as_they_were_saved(tmp_path: Path) -> None:
     loaded = Priors.load(tmp_path / "toy.npz")
 
     assert (loaded.model, loaded.languages) == (priors.model, priors.languages)
-    assert (loaded.own, loaded.common, loaded.slope, loaded.intercept) == (1.0, 1.0, 10.0, -5.0)
+    assert (loaded.own, loaded.common, loaded.slope, loaded.intercept) == (1.0, 1.0, 2.0, -2.0)
+    np.testing.assert_array_equal(loaded.spread, priors.spread)
     np.testing.assert_array_equal(loaded.passages, priors.passages)
 
 
 def test_other_numbers_are_another_identity() -> None:
     """A snapshot made with other means is recognised as such."""
     other = two_corners()
-    changed = Priors(other.model, other.languages, other.passages * 2, other.queries, 1.0, 1.0, 10.0, -5.0)
+    changed = replace(other, passages=other.passages * 2)
 
     assert Neutral(changed).identity != Neutral(other).identity
 
