@@ -141,16 +141,15 @@ def normalise(tag: str) -> str:
 
 @lru_cache(maxsize=4096)  # bounded: callers' spellings come from outside
 def _normalised(tag: str) -> str:
-    if _PRIVATE.fullmatch(tag.lower()):
-        return _unknown(tag)
     try:
         parsed = langcodes.Language.get(langcodes.standardize_tag(tag, macro=True))
         known = parsed.language is None or langcodes.Language.make(language=parsed.language).is_valid()
     except ValueError:
         return _unknown(tag)
-    if not known:
-        return _unknown(tag)
     code = parsed.language or UNDETERMINED  # und, und-Latn
+    # Judged by the code, not by the tag: `X_0` is as private as `x-0`.
+    if not known or _PRIVATE.fullmatch(code.lower()):
+        return _unknown(tag)
     return UNDETERMINED if code in _NO_LANGUAGE else _PREFERRED.get(code, code)
 
 
@@ -159,13 +158,6 @@ def _unknown(tag: str) -> NoReturn:
     raise UnknownLanguage(
         f"{shown} is not a language code. Use an ISO 639 code such as bn, hi, en or ckb; und if unknown."
     )
-
-
-def prepare() -> threading.Thread:
-    """Begin loading the classifiers in the background, as a caller loads a model; `detect` waits for them."""
-    thread = threading.Thread(target=_classifiers, name="dragoman-languages", daemon=True)
-    thread.start()
-    return thread
 
 
 def _sample(text: str) -> str:

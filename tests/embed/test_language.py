@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from embed.errors import EmbedError, UnknownLanguage
@@ -147,6 +147,7 @@ def test_what_is_no_code_is_refused(tag: str) -> None:
 
 
 @given(st.one_of(st.text(max_size=12), st.from_regex(r"\A[a-zA-Z]{1,4}([-_][a-zA-Z0-9]{1,8})?\Z")))
+@example("X_0")
 def test_a_normalised_code_is_a_fixed_point(tag: str) -> None:
     """Normalising twice changes nothing, and nothing but UnknownLanguage is raised."""
     try:
