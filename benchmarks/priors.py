@@ -184,16 +184,15 @@ def fit_relevance(fitting: Fitting, priors: Priors) -> Priors:
     """
     neutral = Neutral(priors)
     asking = neutral.queries(fitting.queries, [{language: 1.0} for language in fitting.query_languages.tolist()])
-    mean = asking @ priors.centre
-    deviation = np.sqrt(np.einsum("qd,de,qe->q", asking, priors.spread, asking, optimize=True))
     cosines = fitting.cosines(neutral)
-    standing, answers = [], []
+    similarities, answers = [], []
     for language in np.unique(fitting.passage_languages):
         here = np.flatnonzero(fitting.passage_languages == language)
         nearest = here[cosines[:, here].argmax(axis=1)]
-        standing.append((cosines[np.arange(len(cosines)), nearest] - mean) / deviation)
+        similarities.append(cosines[np.arange(len(cosines)), nearest])
         answers.append(fitting.concepts[nearest] == fitting.answers)
-    x, y = np.concatenate(standing).astype(np.float64), np.concatenate(answers).astype(np.float64)
+    standing = neutral.standing(np.stack(similarities, axis=1), asking)
+    x, y = standing.T.ravel(), np.concatenate(answers).astype(np.float64)
     design = np.stack([x, np.ones_like(x)], axis=1)
     weights = np.zeros(2)
     for _ in range(30):

@@ -319,21 +319,26 @@ class Library:
         # One more than asked for tells whether there is a next page.
         ask = self._asking(where, lambda index, allowed: best(index, vector, limit + 1, allowed, place, seen))
         with self._consistent(mode, ask) as (connection, places):
+            chances = self._chances(places, vector, mode)
             if min_relevance is not None:
-                places = [place for place in places if self._relevance(place, vector) >= min_relevance]
+                # Of one query, relevance falls as the score does: what is left out is the end.
+                places = places[: sum(chance is not None and chance >= min_relevance for chance in chances)]
             read = tables.read_rows(connection, [place.row for place in places[:limit]])
-        told = vector if mode == "dense" and self._neutral.calibrated else None
-        hits = [self._hit(rank, place, *read[place.row], told) for rank, place in enumerate(places[:limit], seen + 1)]
+        hits = [
+            # A sum of float32 can exceed 1 by its last bit, which no cosine does.
+            Hit(rank, *read[place.row], min(1.0, max(-1.0, place.score)), chance, place.row)
+            for rank, (place, chance) in enumerate(zip(places[:limit], chances, strict=False), seen + 1)
+        ]
         more = Cursor(places[limit - 1], seen + limit, mark).encode() if len(places) > limit else None
         return Page(hits, more)
 
-    def _hit(self, rank: int, place: Place, passage: Passage, article: Article, query: Vectors | None) -> Hit:
-        relevance = None if query is None else self._relevance(place, query)
-        # A sum of float32 can exceed 1 by its last bit, which no cosine does.
-        return Hit(rank, passage, article, min(1.0, max(-1.0, place.score)), relevance, place.row)
-
-    def _relevance(self, place: Place, query: Vectors) -> float:
-        return float(self._neutral.relevance(np.array([place.score], np.float32), query)[0])
+    def _chances(self, places: Sequence[Place], query: Vectors, mode: Mode) -> Sequence[float | None]:
+        """Return the relevance of each place; None where it is not known."""
+        if mode != "dense" or not self._neutral.calibrated:
+            return [None] * len(places)
+        scores = np.array([place.score for place in places], np.float32)
+        chances: list[float | None] = self._neutral.relevance(scores, query).tolist()
+        return chances
 
     def _queries(self, queries: Vectors, languages: Sequence[Mapping[str, float]], mode: Mode) -> Vectors:
         return self._neutral.queries(queries, languages) if mode == "dense" else queries

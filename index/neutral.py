@@ -130,19 +130,29 @@ class Neutral:
         """Tell whether relevance is known."""
         return self._priors is not None
 
-    def relevance(self, similarities: NDArray[np.float32], query: Vectors) -> NDArray[np.float64]:
-        """Return the calibrated probabilities (0..1) that passages of these similarities answer the query.
+    def standing(self, similarities: NDArray[np.float32], queries: Vectors) -> NDArray[np.float64]:
+        """Return how far similarities (q, k) stand out for their queries, neutral vectors (q, dim), in deviations.
 
-        `query` (dim,) is its neutral vector. Some questions are near to everything and others to nothing, so a
-        similarity counts by how far it stands out of those that ordinary passages would have, of which the mean is
-        q.centre and the variance q.spread.q. Only for a model that is `calibrated`.
+        Some questions are near to everything and others to nothing, so a similarity counts by how far it stands out of
+        those that ordinary passages would have, of which the mean is q.centre and the variance q.spread.q. Only for a
+        model that is `calibrated`.
         """
         if self._priors is None:
             raise ValueError("There is no calibration for this model.")
-        mean = query @ self._priors.centre
-        deviation = np.sqrt(max(float(query @ self._priors.spread @ query), 1e-12))
-        standing_out = (similarities.astype(np.float64) - float(mean)) / deviation
-        chances: NDArray[np.float64] = 1 / (1 + np.exp(-(self._priors.slope * standing_out + self._priors.intercept)))
+        mean = queries @ self._priors.centre
+        variance = ((queries @ self._priors.spread) * queries).sum(axis=1)
+        deviation = np.sqrt(np.maximum(variance.astype(np.float64), 1e-12))
+        standing: NDArray[np.float64] = (similarities - mean.astype(np.float64)[:, None]) / deviation[:, None]
+        return standing
+
+    def relevance(self, similarities: NDArray[np.float32], query: Vectors) -> NDArray[np.float64]:
+        """Return the calibrated probabilities (0..1) that passages of these similarities (k,) answer the query (dim,).
+
+        The logistic curve of how far they stand out. Only for a model that is `calibrated`.
+        """
+        standing = self.standing(similarities[None], query[None])[0]
+        assert self._priors is not None
+        chances: NDArray[np.float64] = 1 / (1 + np.exp(-(self._priors.slope * standing + self._priors.intercept)))
         return chances
 
 
