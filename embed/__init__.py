@@ -1,6 +1,6 @@
 """Models and languages: text in; vectors, spans and language codes out."""
 
-from embed.encoder import DEFAULT_MODEL, BackendName, Encoder, Progress, Vectors, load_encoder
+from embed.encoder import DEFAULT_MODEL, BackendName, Encoder, KeepTokens, Progress, Vectors, load_encoder
 from embed.errors import BackendUnavailable, EmbedError, ModelUnavailable, UnknownLanguage
 from embed.language import Guess, detect, normalise
 from embed.passages import BUDGET, paragraphs, split
@@ -11,6 +11,7 @@ __all__ = [
     "DEFAULT_MODEL",
     "BackendName",
     "Encoder",
+    "KeepTokens",
     "Progress",
     "Vectors",
     "load_encoder",

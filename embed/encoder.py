@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from embed import default_model, sources
 from embed.backends import conversion
+from embed.backends.batches import KeepTokens
 from embed.backends.openvino import Disagreement, OpenVinoEncoder
 from embed.backends.torch import TorchEncoder
 from embed.cache import Progress
 from embed.errors import BackendUnavailable, EmbedError
 from embed.sources import Source
 
-__all__ = ["DEFAULT_MODEL", "BackendName", "Encoder", "Progress", "Vectors", "load_encoder"]
+__all__ = ["DEFAULT_MODEL", "BackendName", "Encoder", "KeepTokens", "Progress", "Vectors", "load_encoder"]
 
 Vectors = NDArray[np.float32]
 BackendName = Literal["auto", "openvino", "torch"]
@@ -33,6 +34,10 @@ class Encoder(Protocol):
     `name` is the name asked for; `fingerprint` stands for all that determines the vectors, the same for each
     backend. `window` is in tokens. Queries over it are truncated; of a passage
     over it, the vector is the mean of its parts', so that nothing in it is lost.
+
+    The model's token vectors come out of the same forward pass: `keep(i, tokens)` is given those of text i, float32
+    (t, token_dim), without the prompt and the special tokens, from any thread and in any order. `token_dim` is 0 for
+    a model that has none to give; `keep` is then not called.
     """
 
     @property
@@ -43,13 +48,24 @@ class Encoder(Protocol):
     def window(self) -> int: ...  # noqa: D102
     @property
     def fingerprint(self) -> str: ...  # noqa: D102
+    @property
+    def token_dim(self) -> int: ...  # noqa: D102
 
-    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+    def encode_queries(self, texts: Sequence[str], keep: KeepTokens | None = None) -> Vectors:
         """Encode questions, with the model's prompt for them."""
         ...
 
-    def encode_passages(self, texts: Sequence[str], advance: Callable[[int], None] | None = None) -> Vectors:
+    def encode_passages(
+        self, texts: Sequence[str], advance: Callable[[int], None] | None = None, keep: KeepTokens | None = None
+    ) -> Vectors:
         """Encode passages, with the model's prompt for them; `advance(k)` is called as k more are done."""
+        ...
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """Return for each token vector of a text the characters that its token is, `[start, end)`, white space apart.
+
+        The same as a question or as a passage; a question over the window has vectors for the first of them only.
+        """
         ...
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:

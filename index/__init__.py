@@ -23,6 +23,8 @@ from index.library import Library
 from index.neutral import Neutral
 from index.records import Article, Hit, LibraryInfo, Mode, Page, Passage, Problem, Status, cut
 
+from index.tokens import TokenSpace
+
 __all__ = [
     # what is kept and given
     "Article",
@@ -37,6 +39,7 @@ __all__ = [
     "Mode",
     "Neutral",
     "Status",
+    "TokenSpace",
     # filters
     "Filter",
     "parse_filter",

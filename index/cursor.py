@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,20 +16,27 @@ from index.errors import InvalidCursor
 from index.filters import Filter
 
 WRONG = "This cursor was not given for this query, filter and mode: leave it out to begin with the first page."
-LONGEST = 500
+LONGEST = 4000
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The place of the last hit that was given and its rank; `search` tells one search from another."""
+    """The place of the last hit that was given and its rank; `search` tells one search from another.
+
+    Of a ranking that begins with a window it holds the window's rows in their order, so that they are neither repeated
+    nor skipped whatever is added.
+    """
 
     place: Place
     rank: int
     search: str
+    window: tuple[int, ...] = ()
 
     def encode(self) -> str:
         """Return the cursor as text: base64url of JSON, the score to its last bit."""
-        told = json.dumps([self.place.score.hex(), self.place.row, self.rank, self.search], separators=(",", ":"))
+        told = json.dumps(
+            [self.place.score.hex(), self.place.row, self.rank, self.search, self.window], separators=(",", ":")
+        )
         return base64.urlsafe_b64encode(told.encode()).decode().rstrip("=")
 
     @classmethod
@@ -39,17 +46,19 @@ class Cursor:
             raise InvalidCursor(WRONG)
         try:
             told = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            score, row, rank, given = json.loads(told)
-            cursor = cls(Place(float.fromhex(score), row), rank, given)
+            score, row, rank, given, window = json.loads(told)
+            cursor = cls(Place(float.fromhex(score), row), rank, given, tuple(window))
         except (ValueError, TypeError, OverflowError, RecursionError):
             raise InvalidCursor(WRONG) from None
-        numbers = all(type(number) is int and 0 < number < 2**63 for number in (row, rank))
+        numbers = all(type(number) is int and 0 < number < 2**63 for number in (row, rank, *window))
         if given != search or not numbers or not math.isfinite(cursor.place.score):
             raise InvalidCursor(WRONG)
         return cursor
 
 
-def fingerprint(query: NDArray[np.float32], language: Mapping[str, float], where: Filter, mode: str, space: str) -> str:
+def fingerprint(
+    query: NDArray[np.float32], language: Mapping[str, float], where: Filter, *others: str | Sequence[str]
+) -> str:
     """Return what tells one search from another (16 hex digits): two with the same have the same ranking."""
-    told = json.dumps([sorted(language.items()), where.clauses, mode, space])
+    told = json.dumps([sorted(language.items()), where.clauses, *others])
     return hashlib.blake2b(query.tobytes() + told.encode(), digest_size=8).hexdigest()

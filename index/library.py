@@ -2,14 +2,14 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index import changes, inspection, snapshots, tables
+from index import changes, inspection, segments, snapshots, tables
 from index.changes import Rows
 from index.cursor import Cursor, fingerprint
 from index.dense import DenseIndex, Place, best
@@ -24,6 +24,10 @@ from index.errors import (
     ReadOnlyLibrary,
 )
 from index.filters import Filter
+from index.fusion import Evidence, probability
+from index.hybrid import WINDOW, Asked, Held, Hybrid, Source
+from index.lexical import Lexical
+from index.lexicon import Lexicon
 from index.lock import WriterLock
 from index.migrations import SCHEMA
 from index.neutral import Neutral
@@ -32,9 +36,16 @@ from index.recovery import Space, log
 from index.selection import Selection
 from index.store import DATABASE, Store, damage, writable
 from index.tables import Vectors
+from index.tokens import TokenSpace
 
 Answer = TypeVar("Answer")
 Action = Literal["added", "replaced", "unchanged"]
+
+# The modes whose ranking begins with a window of passages for which all evidence is gathered.
+WINDOWED = ("hybrid", "lexical")
+
+# Passages that mode `lexical` ranks.
+MOST_LEXICAL = 200
 
 
 class Library:
@@ -65,10 +76,15 @@ class Library:
             keep=False,
         )
         # Where nothing is known of the model the neutral space is the raw one.
-        self._spaces: dict[Mode, Space] = {
+        self._spaces: dict[Literal["dense", "raw"], Space] = {
             "dense": neutral,
             "raw": neutral if self._neutral.identity == "none" else raw,
         }
+        self._lexical = Lexical(store, keep=True)
+        known = TokenSpace.of(self._neutral.priors)
+        # None where no token vectors are kept, or only ones of another kind than this version compares.
+        self.token_space = known if known and known.identity == info.tokens else None
+        self._hybrid = Hybrid(self._neutral, self.token_space, self._neutral.fusion)
         self._wrote = False
         self._closed = False
 
@@ -84,8 +100,12 @@ class Library:
         dim: int,
         create: bool = True,
         read_only: bool = False,
+        late_interaction: bool = True,
     ) -> Self:
         """Open the library in `folder`, or make one there if `create`.
+
+        A new library keeps token vectors, if `late_interaction` and they are known of the model; one that exists goes
+        on as it began.
 
         A folder that cannot be written to is opened to be searched only. Raises ModelMismatch if the library
         was built with another model, NewerSchema, DamagedLibrary, LibraryAbsent, ReadOnlyLibrary.
@@ -94,12 +114,13 @@ class Library:
         if info is None:
             if not create or read_only:
                 raise LibraryAbsent(f"There is no library in {folder}: add articles to it first (dragoman add).")
-            info = cls._create(folder, model, fingerprint, dim)
+            info = cls._create(folder, model, fingerprint, dim, late_interaction)
         info.check(model, fingerprint, dim)
         store = Store(folder, read_only=read_only or not writable(folder))
         try:
             if not store.read_only:
                 snapshots.clear(folder)
+                segments.clear(folder)
                 if info.schema < SCHEMA:
                     with WriterLock(folder).held(timeout=30.0):
                         store.prepare({})
@@ -122,7 +143,8 @@ class Library:
                 meta = tables.meta(connection)
                 articles, passages, _ = tables.counts(connection)
                 change = changes.current(connection).number
-            return LibraryInfo(meta["model"], meta["fingerprint"], int(meta["dim"]), schema, change, articles, passages)
+            told = meta["model"], meta["fingerprint"], int(meta["dim"])
+            return LibraryInfo(*told, schema, change, articles, passages, meta.get("tokens", ""))
         except (KeyError, ValueError) as error:
             raise DamagedLibrary(
                 damage(f"{folder / DATABASE} does not say what it was built with ({error})")
@@ -131,7 +153,7 @@ class Library:
             store.close()
 
     @classmethod
-    def _create(cls, folder: Path, model: str, fingerprint: str, dim: int) -> LibraryInfo:
+    def _create(cls, folder: Path, model: str, fingerprint: str, dim: int, late_interaction: bool) -> LibraryInfo:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -141,7 +163,9 @@ class Library:
         store = Store(folder)
         try:
             with WriterLock(folder).held(timeout=30.0):
-                store.prepare({"model": model, "fingerprint": fingerprint, "dim": str(dim)})
+                space = TokenSpace.of(Neutral.for_model(model).priors) if late_interaction else None
+                tokens = space.identity if space else ""
+                store.prepare({"model": model, "fingerprint": fingerprint, "dim": str(dim), "tokens": tokens})
         finally:
             store.close()
         info = cls.describe(folder)
@@ -156,8 +180,9 @@ class Library:
         try:
             for space in set(self._spaces.values()):
                 space.close(wrote=self._wrote)
+            self._lexical.close(wrote=self._wrote)
         except LibraryError as error:
-            log.warning("no snapshot of the dense index was written on closing: %s", error)
+            log.warning("no snapshot was written on closing: %s", error)
         finally:
             self._store.close()
 
@@ -191,11 +216,18 @@ class Library:
             known = tables.known_ids(connection, [passage.id for passage in passages])
         return [place for place, passage in enumerate(passages) if passage.id not in known]
 
-    def add(self, article: Article, passages: Sequence[Passage], vectors: Mapping[int, NDArray[np.float32]]) -> Action:
+    def add(
+        self,
+        article: Article,
+        passages: Sequence[Passage],
+        vectors: Mapping[int, NDArray[np.float32]],
+        tokens: Mapping[int, bytes] | None = None,
+    ) -> Action:
         """Add an article, or put it in place of the one with its id: one transaction, durable when this
         returns.
 
-        `vectors` holds, by position in `passages`, a unit vector (dim,) for each that `missing` named.
+        `vectors` holds, by position in `passages`, a unit vector (dim,) for each that `missing` named;
+        `tokens` its token vectors as `token_space.compress` makes them, where they are kept.
         Passages whose ids stay keep their vectors; an article of the same content is left as it is. Raises
         InvalidArticle, LibraryBusy, LibraryFull, ReadOnlyLibrary.
         """
@@ -205,7 +237,7 @@ class Library:
             if before == article.content_hash:
                 return "unchanged"
             try:
-                tables.put(connection, article, passages, vectors)
+                tables.put(connection, article, passages, vectors, tokens or {} if self.token_space else {})
             except sqlite3.IntegrityError as error:
                 raise InvalidArticle(f"Article {article.id!r} cannot be stored: {error}.") from error
         self._after_write()
@@ -269,8 +301,9 @@ class Library:
     # Searching
 
     def load(self) -> None:
-        """Bring the dense index into memory now; else the first search does."""
+        """Bring the indexes into memory now; else the first search does."""
         self._spaces["dense"].catch_up()
+        self._lexical.catch_up()
 
     def rank(
         self,
@@ -279,15 +312,41 @@ class Library:
         k: int,
         where: Filter | None = None,
         mode: Mode = "dense",
+        texts: Sequence[str] | None = None,
+        tokens: Sequence[Vectors] | None = None,
     ) -> tuple[Vectors, Rows]:
         """Return scores and rows (q, k) of the best passages for each query vector (q, dim), best first.
 
         `languages` holds for each query the probabilities of its languages. Where fewer than k match, row -1
-        and score -inf fill up. Mode `raw` compares the encoder's own vectors.
+        and score -inf fill up. Mode `raw` compares the encoder's own vectors. `texts` and `tokens`, the raw token
+        vectors, are what modes `hybrid` and `lexical` need besides. Scores are of one scale within a query only.
         """
         vectors = self._queries(queries, languages, mode)
-        ask = self._asking(where, lambda index, allowed: index.search(vectors, k, allowed))
-        with self._consistent(mode, ask) as (_, ranked):
+        held = Held()
+
+        def ask(source: Source, allowed: Rows | None) -> tuple[Vectors, Rows]:
+            if mode in ("dense", "raw"):
+                return source.index.search(vectors, k, allowed)
+            depth = max(k, WINDOW) if mode == "hybrid" else 1
+            _, rows = source.index.search(vectors, depth, allowed)
+            ranked = np.full((len(vectors), k), -1, np.int64)
+
+            def one(number: int) -> None:
+                asked = self._asked(vectors[number], languages[number], number, texts, tokens)
+                tail = rows[number][rows[number] >= 0]
+                if mode == "lexical":
+                    order = self._hybrid.lexical(asked, source, allowed, k)[0]
+                else:
+                    window, _ = self._hybrid.window(asked, tail, source, allowed, held)
+                    order = np.concatenate([window, tail[~np.isin(tail, window)]])
+                ranked[number, : min(k, len(order))] = order[:k]
+
+            for number in range(len(vectors)):
+                one(number)
+            given = np.where(ranked >= 0, -np.arange(k, dtype=np.float32)[None, :], -np.inf).astype(np.float32)
+            return given, ranked
+
+        with self._consistent(mode, where, ask) as (_, ranked):
             return ranked
 
     def search(
@@ -300,39 +359,144 @@ class Library:
         mode: Mode = "dense",
         min_relevance: float | None = None,
         cursor: str | None = None,
+        text: str = "",
+        tokens: Vectors | None = None,
+        phrases: Sequence[str] = (),
+        without: Sequence[str] = (),
     ) -> Page:
         """Return the best passages for one query vector (dim,), at most `limit`, after `cursor` if one is
         given.
 
-        `language` holds the probabilities of the query's languages. Whatever is added between pages, no hit
-        comes twice and none that was there is left out. Raises InvalidCursor, NotCalibrated, DamagedLibrary.
+        `language` holds the probabilities of the query's languages. `text` and `tokens`, the raw token vectors
+        (t, token_dim), are what mode `hybrid` needs besides, and mode `lexical` the text. Of `phrases` each must
+        occur, and none of the words in `without`. Whatever is added between pages, no hit comes twice and none that
+        was there is left out. Raises InvalidCursor, NotCalibrated, DamagedLibrary.
         """
         where = where or Filter()
         if min_relevance is not None and (mode == "raw" or not self._neutral.calibrated):
             raise NotCalibrated(
                 f"Relevance is not known in mode {mode!r} for the model {self.model!r}: leave min_relevance out."
             )
-        mark = fingerprint(query, language, where, mode, self._neutral.identity)
+        identity = f"{self._neutral.identity} {self._hybrid.identity if mode in WINDOWED else ''}"
+        mark = fingerprint(query, language, where, mode, identity, text, phrases, without)
         after = Cursor.decode(cursor, mark) if cursor is not None else None
         vector = self._queries(query[None], [language], mode)[0]
-        place, seen = (after.place, after.rank) if after else (None, 0)
-        # One more than asked for tells whether there is a next page.
-        ask = self._asking(where, lambda index, allowed: best(index, vector, limit + 1, allowed, place, seen))
-        with self._consistent(mode, ask) as (connection, places):
-            chances = self._chances(places, vector, mode)
-            if min_relevance is not None:
-                # Of one query, relevance falls as the score does: what is left out is the end.
-                places = places[: sum(chance is not None and chance >= min_relevance for chance in chances)]
+        asked = self._asked(vector, language, 0, [text], None if tokens is None else [tokens])
+
+        def ask(source: Source, allowed: Rows | None) -> tuple[list[Place], list[float | None], tuple[int, ...]]:
+            return self._page(asked, mode, source, allowed, limit, after, min_relevance)
+
+        with self._consistent(mode, where, ask, phrases, without) as (connection, (places, chances, window)):
             read = tables.read_rows(connection, [place.row for place in places[:limit]])
+            vectors = tables.vectors_of(connection, [place.row for place in places[:limit]], self.dim)
+        seen = after.rank if after else 0
         hits = [
             # A sum of float32 can exceed 1 by its last bit, which no cosine does.
-            Hit(rank, *read[place.row], min(1.0, max(-1.0, place.score)), chance, place.row)
-            for rank, (place, chance) in enumerate(zip(places[:limit], chances, strict=False), seen + 1)
+            Hit(rank, *read[row], cosine(score), cosine(float(vectors[row] @ query)), chance, row)
+            for rank, ((score, row), chance) in enumerate(zip(places[:limit], chances, strict=False), seen + 1)
         ]
-        more = Cursor(places[limit - 1], seen + limit, mark).encode() if len(places) > limit else None
-        return Page(hits, more)
+        if len(places) <= limit:
+            return Page(hits, None)
+        return Page(hits, Cursor(places[limit - 1], seen + limit, mark, window).encode())
 
-    def _chances(self, places: Sequence[Place], query: Vectors, mode: Mode) -> Sequence[float | None]:
+    def evidence(
+        self,
+        query: Vectors,
+        language: Mapping[str, float],
+        wheres: Sequence[Filter | None],
+        k: int,
+        *,
+        text: str,
+        tokens: Vectors | None,
+    ) -> tuple[Evidence, Rows]:
+        """Return what speaks for the passages nearest to a query under any of the filters, `k` under each, and their
+        rows (n,), ascending. It is what `search` weighs; here it is for those who fit or study the weights.
+        """
+        vector = self._queries(query[None], [language], "hybrid")[0]
+        asked = self._asked(vector, language, 0, [text], None if tokens is None else [tokens])
+
+        def ask(source: Source, _: Rows | None) -> tuple[Evidence, Rows]:
+            nearest = []
+            for where in wheres:
+                allowed = self._selection.rows(source.connection, where, source.change) if where else None
+                nearest.append(source.index.search(vector[None], k, allowed)[1][0])
+            rows = np.unique(np.concatenate(nearest))
+            rows = rows[rows >= 0]
+            return self._hybrid.weighed(asked, rows, source), rows
+
+        with self._consistent("hybrid", None, ask) as (_, found):
+            return found
+
+    def _page(
+        self,
+        asked: Asked,
+        mode: Mode,
+        source: Source,
+        allowed: Rows | None,
+        limit: int,
+        after: Cursor | None,
+        least: float | None,
+    ) -> tuple[list[Place], list[float | None], tuple[int, ...]]:
+        """Return the places of a page and one more where there is one, their relevance, and the window's rows.
+
+        In a ranking with a window, what is under the `least` relevance is left out of it; behind the window the order
+        is not that of relevance, and it ends where none of so many as a window holds is relevant enough.
+        """
+        index = source.index
+        if mode not in WINDOWED:
+            place, seen = (after.place, after.rank) if after else (None, 0)
+            places = best(index, asked.vector, limit + 1, allowed, place, seen)
+            chances = self._chances(places, asked.vector, mode)
+            if least is not None:
+                # Of one query, relevance falls as the score does: what is left out is the end.
+                places = places[: sum(chance is not None and chance >= least for chance in chances)]
+            return places, chances[: len(places)], ()
+        window = after.window if after else self._window(asked, mode, source, allowed)
+        left = window
+        if after:
+            left = window[window.index(after.place.row) + 1 :] if after.place.row in window else ()
+        # Some may be gone since the window was opened.
+        there = index.rows() if allowed is None else allowed
+        rows = np.array([row for row in left if holds(there, row)], np.int64)
+        found, chances = self._relevant(asked, rows, source, least, limit + 1)
+        place = after.place if after and after.place.row not in window else None
+        while len(found) <= limit and mode == "hybrid":
+            # Behind the window: by meaning, without the rows that were in it.
+            behind = best(index, asked.vector, WINDOW + len(window), allowed, place)
+            rows = np.array([each.row for each in behind if each.row not in window], np.int64)
+            more, likely = self._relevant(asked, rows, source, least, limit + 1 - len(found))
+            found, chances = found + more, chances + likely
+            if len(behind) < WINDOW + len(window) or not more:
+                break
+            place = behind[-1]
+        return found, chances, window
+
+    def _window(self, asked: Asked, mode: Mode, source: Source, allowed: Rows | None) -> tuple[int, ...]:
+        """Return the rows of the window in their order."""
+        if mode == "lexical":
+            return tuple(self._hybrid.lexical(asked, source, allowed, MOST_LEXICAL)[0].tolist())
+        _, rows = source.index.search(asked.vector[None], WINDOW, allowed)
+        return tuple(self._hybrid.window(asked, rows[0][rows[0] >= 0], source, allowed)[0].tolist())
+
+    def _relevant(
+        self, asked: Asked, rows: Rows, source: Source, least: float | None, most: int
+    ) -> tuple[list[Place], list[float | None]]:
+        """Return the places of the first rows, at most `most`, that are relevant enough, and their relevance."""
+        places, chances = self._judged(asked, rows if least is not None else rows[:most], source)
+        if least is None:
+            return places, chances
+        kept = [number for number, chance in enumerate(chances) if chance is not None and chance >= least][:most]
+        return [places[number] for number in kept], [chances[number] for number in kept]
+
+    def _judged(self, asked: Asked, rows: Rows, source: Source) -> tuple[list[Place], list[float | None]]:
+        """Return rows as places, by their similarity, and their relevance, in the order that they came in."""
+        if not len(rows):
+            return [], []
+        similarity, logits = self._hybrid.judge(asked, rows, source)
+        places = [Place(score, row) for score, row in zip(similarity.tolist(), rows.tolist(), strict=True)]
+        return places, probability(logits).tolist() if self._neutral.calibrated else [None] * len(rows)
+
+    def _chances(self, places: Sequence[Place], query: Vectors, mode: Mode) -> list[float | None]:
         """Return the relevance of each place; None where it is not known."""
         if mode != "dense" or not self._neutral.calibrated:
             return [None] * len(places)
@@ -341,40 +505,78 @@ class Library:
         return chances
 
     def _queries(self, queries: Vectors, languages: Sequence[Mapping[str, float]], mode: Mode) -> Vectors:
-        return self._neutral.queries(queries, languages) if mode == "dense" else queries
+        return queries if mode == "raw" else self._neutral.queries(queries, languages)
 
-    def _asking(
-        self, where: Filter | None, ask: Callable[[DenseIndex, Rows | None], Answer]
-    ) -> Callable[[sqlite3.Connection, DenseIndex], Answer]:
-        """Return the question with the rows that the filter lets through."""
+    def _asked(
+        self,
+        vector: Vectors,
+        language: Mapping[str, float],
+        number: int,
+        texts: Sequence[str] | None,
+        tokens: Sequence[Vectors] | None,
+    ) -> Asked:
+        """Return a question as it is ranked."""
+        space = self.token_space
+        small = space.query(tokens[number], language) if space and tokens is not None and len(tokens[number]) else None
+        return Asked(vector, language, texts[number] if texts is not None else "", small)
 
-        def asked(connection: sqlite3.Connection, index: DenseIndex) -> Answer:
-            if not where:
-                return ask(index, None)
-            return ask(index, self._selection.rows(connection, where, changes.current(connection)))
-
-        return asked
+    def _allowed(
+        self,
+        connection: sqlite3.Connection,
+        lexicon: Lexicon | None,
+        index: DenseIndex,
+        where: Filter | None,
+        phrases: Sequence[str],
+        without: Sequence[str],
+    ) -> Rows | None:
+        """Return the rows, ascending, that filter, phrases and exclusions let through; None for all."""
+        allowed = self._selection.rows(connection, where, changes.current(connection)) if where else None
+        if not phrases and not without:
+            return allowed
+        assert lexicon is not None
+        rows = index.rows() if allowed is None else allowed
+        for phrase in phrases:
+            rows = rows[np.isin(rows, lexicon.phrase(phrase))]
+        for words in without:
+            rows = rows[~np.isin(rows, lexicon.phrase(words))]
+        return rows
 
     @contextmanager
     def _consistent(
-        self, mode: Mode, ask: Callable[[sqlite3.Connection, DenseIndex], Answer]
+        self,
+        mode: Mode,
+        where: Filter | None,
+        ask: Callable[[Source, Rows | None], Answer],
+        phrases: Sequence[str] = (),
+        without: Sequence[str] = (),
     ) -> Iterator[tuple[sqlite3.Connection, Answer]]:
-        """Put a question to the index and go on reading the database, both at the same change.
+        """Put a question to the indexes and go on reading the database, all at the same change.
 
-        The index is held before the database is first read, so it is never ahead; where it is behind, because
+        The indexes are held before the database is first read, so they are never ahead; where one is behind, because
         this or another process wrote, it catches up first. The log of changes tells, in one read of its last
         row.
         """
-        space = self._spaces[mode]
+        space = self._spaces["raw" if mode == "raw" else "dense"]
+        lexical = self._lexical if mode in WINDOWED or phrases or without else None
+        nothing = nullcontext((None, None))
         while True:
             with self._store.reading() as connection:
-                with space.shared() as (index, change):
-                    whole = changes.current(connection) == change
-                    answer = ask(connection, index) if whole else None
+                with (
+                    space.shared() as (index, change),
+                    nothing if lexical is None else lexical.shared() as (lexicon, at),
+                ):
+                    now = changes.current(connection)
+                    whole = now == change and (lexical is None or now == at)
+                    answer = None
+                    if whole:
+                        allowed = self._allowed(connection, lexicon, index, where, phrases, without)
+                        answer = ask(Source(connection, index, lexicon, now), allowed)  # type: ignore[arg-type]
                 if answer is not None:
                     yield connection, answer
                     return
             space.catch_up()
+            if lexical:
+                lexical.catch_up()
 
     # Looking after it
 
@@ -383,6 +585,7 @@ class Library:
         with self._store.reading() as connection:
             articles, passages, languages = tables.counts(connection)
             change = changes.current(connection).number
+            kept, size = tables.token_figures(connection) if self.token_space else (0, 0)
         return Status(
             articles,
             passages,
@@ -395,8 +598,25 @@ class Library:
             self._store.size(),
             self._spaces["dense"].backend,
             self._store.read_only,
+            self.token_space is not None,
+            kept,
+            round(size / kept) if kept else 0,
         )
 
     def verify(self) -> list[Problem]:
         """Return all that is wrong with what is stored; nothing where all is well. Needs no model."""
-        return inspection.inspect(self._store, self.dim, self._spaces["dense"], self._neutral.passages)
+        problems = inspection.inspect(self._store, self.dim, self._spaces["dense"], self._neutral.passages)
+        if all(problem.repairable for problem in problems):
+            problems += self._lexical.verify()
+        return problems
+
+
+def cosine(score: float) -> float:
+    """Return a cosine that was summed in float32 as one: no more than 1."""
+    return min(1.0, max(-1.0, score))
+
+
+def holds(rows: Rows, row: int) -> bool:
+    """Tell whether `row` is among rows in ascending order."""
+    place = int(np.searchsorted(rows, row))
+    return place < len(rows) and int(rows[place]) == row

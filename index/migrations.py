@@ -19,6 +19,11 @@ def m001_create_tables(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO changes (number, mark) VALUES (0, ?)", (os.urandom(8),))
 
 
+def m002_create_tokens(connection: sqlite3.Connection) -> None:
+    """Make the table of passages' token vectors, which late interaction compares."""
+    connection.execute("CREATE TABLE tokens (row INTEGER PRIMARY KEY, code BLOB NOT NULL, checksum BLOB NOT NULL)")
+
+
 M001 = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     # A change is a committed transaction. The mark tells it from a change of the same number in another
@@ -63,7 +68,7 @@ M001 = (
     ) WITHOUT ROWID""",
 )
 
-STEPS = (m001_create_tables,)
+STEPS = (m001_create_tables, m002_create_tokens)
 SCHEMA = len(STEPS)
 
 

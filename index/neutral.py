@@ -20,9 +20,22 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from index.fusion import Fusion
+
 Vectors = NDArray[np.float32]
 
 PRIORS = Path(__file__).parent / "priors"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPriors:
+    """What is known of a model's token vectors: where they differ most, `projection` (token_dim, width), and the mean
+    token of passages and of queries by language, projected: (languages, width) each.
+    """
+
+    projection: Vectors
+    passages: Vectors
+    queries: Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,8 @@ class Priors:
     spread: Vectors
     slope: float
     intercept: float
+    tokens: "TokenPriors | None" = None
+    fusion: NDArray[np.float64] | None = None
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -61,30 +76,45 @@ class Priors:
                 stored["spread"].astype(np.float32),
                 float(stored["slope"]),
                 float(stored["intercept"]),
+                TokenPriors(
+                    stored["token_projection"].astype(np.float32),
+                    stored["token_passages"].astype(np.float32),
+                    stored["token_queries"].astype(np.float32),
+                )
+                if "token_projection" in stored
+                else None,
+                stored.get("fusion"),
             )
 
     def save(self, path: Path) -> None:
         """Write the priors, means in half precision, for `load`."""
-        np.savez_compressed(
-            path,
-            model=np.array(self.model),
-            languages=np.array(self.languages),
-            passages=self.passages.astype(np.float16),
-            queries=self.queries.astype(np.float16),
-            own=np.array(self.own),
-            common=np.array(self.common),
-            centre=self.centre.astype(np.float32),
-            spread=self.spread.astype(np.float16),
-            slope=np.array(self.slope),
-            intercept=np.array(self.intercept),
-        )
+        known = {
+            "model": np.array(self.model),
+            "languages": np.array(self.languages),
+            "passages": self.passages.astype(np.float16),
+            "queries": self.queries.astype(np.float16),
+            "own": np.array(self.own),
+            "common": np.array(self.common),
+            "centre": self.centre.astype(np.float32),
+            "spread": self.spread.astype(np.float16),
+            "slope": np.array(self.slope),
+            "intercept": np.array(self.intercept),
+        }
+        if self.tokens is not None:
+            known["token_projection"] = self.tokens.projection.astype(np.float16)
+            known["token_passages"] = self.tokens.passages.astype(np.float16)
+            known["token_queries"] = self.tokens.queries.astype(np.float16)
+        if self.fusion is not None:
+            known["fusion"] = self.fusion
+        np.savez_compressed(path, allow_pickle=False, **known)
 
 
 class Neutral:
     """The map from a model's vectors to the language-neutral space, and from similarity there to relevance."""
 
     def __init__(self, priors: Priors | None) -> None:
-        self._priors = priors
+        self.priors = priors
+        self.fusion = Fusion() if priors is None or priors.fusion is None else Fusion.of(priors.fusion)
         if priors is None:
             self.identity = "none"
             return
@@ -103,9 +133,9 @@ class Neutral:
 
     def passages(self, vectors: Vectors, languages: Sequence[str]) -> Vectors:
         """Return the passages' vectors (n, dim), unit length, in the neutral space; one language code for each."""
-        if self._priors is None:
+        if self.priors is None:
             return vectors
-        unknown = len(self._priors.languages)
+        unknown = len(self.priors.languages)
         numbers = [self._number.get(code, unknown) for code in languages]
         return unit(vectors - self._passages[numbers])
 
@@ -115,9 +145,9 @@ class Neutral:
         `languages` holds for each query the probabilities of its languages; the mean that is subtracted is the
         mixture by those probabilities, what they leave open going to the mean of all languages.
         """
-        if self._priors is None:
+        if self.priors is None:
             return vectors
-        weights = np.zeros((len(vectors), len(self._priors.languages) + 1), dtype=np.float32)
+        weights = np.zeros((len(vectors), len(self.priors.languages) + 1), dtype=np.float32)
         for query, probabilities in enumerate(languages):
             for code, probability in probabilities.items():
                 if code in self._number:
@@ -128,7 +158,7 @@ class Neutral:
     @property
     def calibrated(self) -> bool:
         """Tell whether relevance is known."""
-        return self._priors is not None
+        return self.priors is not None
 
     def standing(self, similarities: NDArray[np.float32], queries: Vectors) -> NDArray[np.float64]:
         """Return how far similarities (q, k) stand out for their queries, neutral vectors (q, dim), in deviations.
@@ -137,10 +167,11 @@ class Neutral:
         those that ordinary passages would have, of which the mean is q.centre and the variance q.spread.q. Only for a
         model that is `calibrated`.
         """
-        if self._priors is None:
-            raise ValueError("There is no calibration for this model.")
-        mean = queries @ self._priors.centre
-        variance = ((queries @ self._priors.spread) * queries).sum(axis=1)
+        if self.priors is None:
+            # Of a model nobody has looked at: a tenth of a cosine is a lot.
+            return similarities.astype(np.float64) * 10
+        mean = queries @ self.priors.centre
+        variance = ((queries @ self.priors.spread) * queries).sum(axis=1)
         deviation = np.sqrt(np.maximum(variance.astype(np.float64), 1e-12))
         standing: NDArray[np.float64] = (similarities - mean.astype(np.float64)[:, None]) / deviation[:, None]
         return standing
@@ -151,8 +182,8 @@ class Neutral:
         The logistic curve of how far they stand out. Only for a model that is `calibrated`.
         """
         standing = self.standing(similarities[None], query[None])[0]
-        assert self._priors is not None
-        chances: NDArray[np.float64] = 1 / (1 + np.exp(-(self._priors.slope * standing + self._priors.intercept)))
+        assert self.priors is not None
+        chances: NDArray[np.float64] = 1 / (1 + np.exp(-(self.priors.slope * standing + self.priors.intercept)))
         return chances
 
 

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from index.errors import ModelMismatch
 
-# How passages are compared with the query: in the language-neutral space, or by plain cosine.
-Mode = Literal["dense", "raw"]
+# How passages are ranked: by all evidence together, by their vectors in the language-neutral space, by the words and
+# sounds that they share with the query, or by plain cosine.
+Mode = Literal["hybrid", "dense", "lexical", "raw"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +84,16 @@ class Hit:
     """A passage as an answer.
 
     `rank` counts from 1 over all pages. `similarity` is the cosine of query and passage in the
-    language-neutral space (-1..1). `relevance` is the calibrated probability that the passage answers (0..1),
-    `None` where the model has no calibration. `row` is the library's own number of the passage, the
-    tie-breaker of equal scores.
+    language-neutral space (-1..1), `raw` that of the model's own vectors. `relevance` is the calibrated probability
+    that the passage answers (0..1), `None` where the model has no calibration. `row` is the library's own number of
+    the passage, the tie-breaker of equal scores.
     """
 
     rank: int
     passage: Passage
     article: Article
     similarity: float
+    raw: float
     relevance: float | None
     row: int
 
@@ -128,6 +130,7 @@ class LibraryInfo:
     change: int
     articles: int
     passages: int
+    tokens: str = ""
 
     def check_model(self, name: str) -> None:
         """Raise ModelMismatch if the library was built with a model of another name."""
@@ -150,7 +153,11 @@ class LibraryInfo:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The library in figures; `languages` counts articles, `size_bytes` is everything in the folder."""
+    """The library in figures; `languages` counts articles, `size_bytes` is everything in the folder.
+
+    `late_interaction` tells whether token vectors are kept, `token_passages` of how many passages, and
+    `token_bytes_per_passage` how many bytes of one.
+    """
 
     articles: int
     passages: int
@@ -163,3 +170,6 @@ class Status:
     size_bytes: int
     backend: str
     read_only: bool
+    late_interaction: bool
+    token_passages: int
+    token_bytes_per_passage: int

@@ -113,13 +113,14 @@ class Store:
 
     def size(self) -> int:
         """Return the bytes that the library's folder takes on disk, derived files included."""
-        sizes = []
-        for path in self.folder.iterdir():
+        files: dict[int, int] = {}  # by inode: the lexical index links to its files more than once
+        for path in self.folder.rglob("*"):
             try:
-                sizes.append(path.stat().st_size)
+                told = path.lstat()
             except FileNotFoundError:
                 continue  # files come and go while others use the library
-        return sum(sizes)
+            files[told.st_ino] = told.st_size
+        return sum(files.values())
 
     def close(self) -> None:
         """Close every connection that is not in use now; the ones in use are closed as they come back."""

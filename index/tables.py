@@ -62,6 +62,11 @@ class StoredPassage:
             return False
 
 
+def token_checksum(row: int, code: bytes) -> bytes:
+    """Return the BLAKE2b checksum (8 bytes) of a passage's token vectors."""
+    return blake2b(f"{row} ".encode() + code, digest_size=8).digest()
+
+
 def checksum(id: str, article_id: str, span: tuple[int, int, int], vector: bytes) -> bytes:
     """Return the BLAKE2b checksum (8 bytes) of a passage's fields; `span` is (position, start, end)."""
     told = json.dumps([id, article_id, *span])
@@ -218,6 +223,62 @@ def vectors_since(connection: sqlite3.Connection, dim: int, change: int) -> Iter
         )
 
 
+def texts_since(connection: sqlite3.Connection, change: int) -> Iterator[tuple[Rows, list[str]]]:
+    """Yield rows and texts of the passages of all articles written after a change, checked, in chunks.
+
+    In the order of the articles' numbers, and within an article of its passages; everything for a change before the
+    first, -1.
+    """
+    cursor = connection.execute(f"SELECT {ARTICLE} FROM articles WHERE change > ? ORDER BY number", (change,))
+    found: list[tuple[int, str]] = []
+    for stored in cursor:
+        article = read_article(stored)
+        for passage in passages_of(connection, stored[0]):
+            found.append((passage.row, read_passage(passage, article).text))
+        if len(found) >= CHUNK:
+            yield np.array([row for row, _ in found], np.int64), [text for _, text in found]
+            found = []
+    yield np.array([row for row, _ in found], np.int64), [text for _, text in found]
+
+
+def tokens_of(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, bytes]:
+    """Return by row the token vectors that are kept, checked; a row without any is left out."""
+    found: dict[int, bytes] = {}
+    for some in _portions(rows):
+        kept = connection.execute(f"SELECT row, code, checksum FROM tokens WHERE row IN ({_marks(some)})", some)
+        for row, code, checksum in kept:
+            if not isinstance(code, bytes) or checksum != token_checksum(row, code):
+                raise DamagedLibrary(damage(f"The token vectors of row {row} are not what was written"))
+            found[row] = code
+    return found
+
+
+def vectors_of(connection: sqlite3.Connection, rows: Sequence[int], dim: int) -> dict[int, Vectors]:
+    """Return raw vectors (dim,) by row; of a row that is not there, none. `read_rows` checks them."""
+    stored = passages_by_row(connection, rows)
+    return {row: np.frombuffer(passage.vector, "<f4", count=dim) for row, passage in stored.items()}
+
+
+def token_figures(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Return of how many passages token vectors are kept, and how many bytes these are."""
+    count, size = connection.execute("SELECT count(*), total(length(code)) FROM tokens").fetchone()
+    return int(count), int(size)
+
+
+def languages_of(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, str]:
+    """Return by row the language of its article."""
+    found: dict[int, str] = {}
+    for some in _portions(rows):
+        found.update(
+            connection.execute(
+                "SELECT row, language FROM passages JOIN articles ON articles.number = passages.article"
+                f" WHERE row IN ({_marks(some)})",
+                some,
+            ).fetchall()
+        )
+    return found
+
+
 def counts(connection: sqlite3.Connection) -> tuple[int, int, dict[str, int]]:
     """Return how many articles and passages there are, and articles by language, most first."""
     languages = connection.execute("SELECT language, count(*) FROM articles GROUP BY language ORDER BY 2 DESC, 1")
@@ -239,15 +300,20 @@ def put(
     article: Article,
     passages: Sequence[Passage],
     vectors: Mapping[int, NDArray[np.float32]],
+    tokens: Mapping[int, bytes],
 ) -> None:
     """Write an article in place of the one with its id, if any: passages whose ids stay keep their row and
-    vector.
+    vectors.
     """
     change = changes.advance(connection)
+    before = connection.execute("SELECT language FROM articles WHERE id = ?", (article.id,)).fetchone()
     number = _put_article(connection, article, change)
     stored = {passage.id: passage for passage in passages_of(connection, number)}
     staying = {passage.id for passage in passages}
     _remove_rows(connection, [passage.row for id, passage in stored.items() if id not in staying], change)
+    if before is not None and before[0] != article.language:
+        # Token vectors are kept as the language of the article makes them.
+        connection.executemany("DELETE FROM tokens WHERE row = ?", [(passage.row,) for passage in stored.values()])
     for place, passage in enumerate(passages):
         span = (passage.position, passage.start, passage.end)
         old = stored.get(passage.id)
@@ -268,10 +334,15 @@ def put(
             )
         vector = vectors[place].astype("<f4").tobytes()
         fresh = checksum(passage.id, article.id, span, vector)
-        connection.execute(
+        row = connection.execute(
             'INSERT INTO passages (id, article, position, start, "end", checksum, vector) VALUES (?, ?, ?, ?, ?, ?, ?)',
             (passage.id, number, *span, fresh, vector),
-        )
+        ).lastrowid
+        if place in tokens and row is not None:
+            connection.execute(
+                "INSERT INTO tokens (row, code, checksum) VALUES (?, ?, ?)",
+                (row, tokens[place], token_checksum(row, tokens[place])),
+            )
 
 
 def remove(connection: sqlite3.Connection, article_id: str) -> bool:
@@ -312,6 +383,7 @@ def _put_article(connection: sqlite3.Connection, article: Article, change: int) 
 
 def _remove_rows(connection: sqlite3.Connection, rows: Sequence[int], change: int) -> None:
     connection.executemany("DELETE FROM passages WHERE row = ?", [(row,) for row in rows])
+    connection.executemany("DELETE FROM tokens WHERE row = ?", [(row,) for row in rows])
     connection.executemany("INSERT INTO removals (change, row) VALUES (?, ?)", [(change, row) for row in rows])
 
 

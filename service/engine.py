@@ -5,6 +5,7 @@ environment: those are the business of the edges that stand on this module.
 """
 
 import hashlib
+import itertools
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -28,11 +29,15 @@ from embed import (
     normalise,
     split,
 )
-from index import Article, Filter, Hit, Library, Mode, Passage, cut, parse_filter
+from index import Article, Filter, Hit, Library, Mode, Passage, TokenSpace, cut, parse_filter
+from service.query import Query
 from service.reading import Draft
 
 Action = Literal["added", "replaced", "unchanged"]
 Pool = list[tuple[Article, list[Passage], list[int]]]  # articles, their passages, and which of these to encode
+
+# Vectors of passages, and the bytes of their token vectors by place.
+Encoded = tuple[NDArray[np.float32], dict[int, bytes]]
 
 # Passages that are encoded together. Texts of like length share a batch of the model, so a larger pool wastes less
 # padding; what is in the pool is not yet acknowledged, so it stays at a few seconds of work. The first pool is small,
@@ -62,10 +67,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Questions ready to be ranked: vectors (n, dim) and, for each, its language probabilities."""
+    """Questions ready to be ranked: vectors (n, dim) and, for each, its language probabilities, its text, and its token
+    vectors (t, token_dim) where the library compares them.
+    """
 
     vectors: NDArray[np.float32]
     languages: list[Mapping[str, float]]
+    texts: list[str]
+    tokens: list[NDArray[np.float32]] | None
 
 
 class Engine:
@@ -84,6 +93,7 @@ class Engine:
         backend: BackendName = "auto",
         cache: Path | None = None,
         read_only: bool = False,
+        late_interaction: bool = True,
         report: Callable[[str], None] | None = None,
         progress: Progress | None = None,
     ) -> Self:
@@ -100,7 +110,12 @@ class Engine:
             known.check_model(name)
         encoder = load_encoder(name, backend, cache=cache, report=report, progress=progress)
         library = Library.open(
-            folder, model=encoder.name, fingerprint=encoder.fingerprint, dim=encoder.dim, read_only=read_only
+            folder,
+            model=encoder.name,
+            fingerprint=encoder.fingerprint,
+            dim=encoder.dim,
+            read_only=read_only,
+            late_interaction=late_interaction,
         )
         return cls(encoder, library)
 
@@ -112,7 +127,7 @@ class Engine:
         the thread that encodes. What was yielded is kept whatever happens to the process afterwards.
         """
         pending: Counter[str] = Counter()
-        under_way: deque[tuple[Pool, Future[Iterator[NDArray[np.float32]]]]] = deque()
+        under_way: deque[tuple[Pool, Future[Encoded]]] = deque()
         with self.library.writing(), ThreadPoolExecutor(1, "encoding") as encoding:
             for pool in self._pools(map(self._prepare, drafts), pending):
                 under_way.append((pool, encoding.submit(self._encode, pool, advance)))
@@ -129,23 +144,29 @@ class Engine:
         cursor: str | None = None,
         languages: Sequence[str] = (),
         filter: Mapping[str, Any] | None = None,
-        mode: Mode = "dense",
+        mode: Mode = "hybrid",
         min_relevance: float | None = None,
         query_language: str | None = None,
     ) -> Answer:
         """Return the passages that answer `query` best, in whatever language they were written.
 
-        `languages` and `filter` restrict what is searched, so `limit` hits come back whenever that many match.
+        A "quoted phrase" in it must occur in a passage, and a -word must not. `languages` and `filter` restrict what is
+        searched, so `limit` hits come back whenever that many match.
         `query_language` overrides the detected one. Raises `embed.UnknownLanguage`, `index.InvalidFilter`,
         `index.InvalidCursor`.
         """
         started = time.perf_counter()
-        guess = detect(query) if query_language is None else certain(query_language)
+        asked = Query.read(query)
+        guess = detect(asked.text) if query_language is None else certain(query_language)
         where = parse_filter(with_codes(filter), [normalise(language) for language in languages])
-        vector = self.encoder.encode_queries([query])[0]
+        question = self._encoded([asked.text], [guess])
         page = self.library.search(
-            vector,
+            question.vectors[0],
             guess.probabilities,
+            text=asked.text,
+            tokens=question.tokens[0] if question.tokens else None,
+            phrases=asked.phrases,
+            without=asked.without,
             limit=limit,
             where=where,
             mode=mode,
@@ -157,13 +178,15 @@ class Engine:
     def questions(self, queries: Sequence[str], languages: Sequence[str] | None = None) -> Questions:
         """Encode many questions at once; their languages are detected unless given."""
         guesses = [detect(q) for q in queries] if languages is None else [certain(code) for code in languages]
-        return Questions(self.encoder.encode_queries(queries), [guess.probabilities for guess in guesses])
+        return self._encoded(queries, guesses)
 
     def rank(
-        self, questions: Questions, k: int, where: Filter | None = None, mode: Mode = "dense"
+        self, questions: Questions, k: int, where: Filter | None = None, mode: Mode = "hybrid"
     ) -> list[list[tuple[str, float]]]:
         """Return for each question its best articles by their best passage, at most `k`, as (article id, score)."""
-        scores, rows = self.library.rank(questions.vectors, questions.languages, 2 * k, where, mode)
+        scores, rows = self.library.rank(
+            questions.vectors, questions.languages, 2 * k, where, mode, questions.texts, questions.tokens
+        )
         articles = self.library.article_ids(np.unique(rows[rows >= 0]))
         ranked = []
         for question_scores, question_rows in zip(scores.tolist(), rows.tolist(), strict=True):
@@ -187,6 +210,19 @@ class Engine:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _encoded(self, queries: Sequence[str], guesses: Sequence[Guess]) -> Questions:
+        """Encode questions of known languages."""
+        kept: dict[int, NDArray[np.float32]] = {}
+        compared = self._compared() is not None
+        vectors = self.encoder.encode_queries(queries, kept.__setitem__ if compared else None)
+        tokens = [kept[place] for place in range(len(queries))] if compared else None
+        return Questions(vectors, [guess.probabilities for guess in guesses], list(queries), tokens)
+
+    def _compared(self) -> TokenSpace | None:
+        """Return the space in which the library compares token vectors; None where it has none, or the encoder."""
+        space = self.library.token_space
+        return space if space and space.depth == self.encoder.token_dim else None
 
     def _prepare(self, draft: Draft) -> tuple[Article, list[Passage]]:
         """Give the draft a language and an id, and cut it into passages."""
@@ -226,18 +262,31 @@ class Engine:
         if pool:
             yield pool
 
-    def _encode(self, pool: Pool, advance: Callable[[int], None] | None) -> Iterator[NDArray[np.float32]]:
-        """Return the vectors of the passages to do, in order."""
+    def _encode(self, pool: Pool, advance: Callable[[int], None] | None) -> Encoded:
+        """Return the vectors of the passages to do, in order, and their token vectors made small."""
         texts = [passages[position].text for _, passages, todo in pool for position in todo]
-        return iter(self.encoder.encode_passages(texts, advance))
+        languages = [article.language for article, _, todo in pool for _ in todo]
+        codes: dict[int, bytes] = {}
+        space = self._compared()
 
-    def _keep(
-        self, pool: Pool, encoded: Future[Iterator[NDArray[np.float32]]], pending: Counter[str]
-    ) -> Iterator[Outcome]:
+        def keep(place: int, tokens: NDArray[np.float32]) -> None:
+            assert space is not None
+            codes[place] = space.compress(tokens, languages[place])
+
+        return self.encoder.encode_passages(texts, advance, keep if space else None), codes
+
+    def _keep(self, pool: Pool, encoded: Future[Encoded], pending: Counter[str]) -> Iterator[Outcome]:
         """Write the articles of a pool, one transaction each, and yield what became of them."""
-        vectors = encoded.result()
+        vectors, codes = encoded.result()
+        places = itertools.count()
         for article, passages, todo in pool:
-            action = self.library.add(article, passages, {position: next(vectors) for position in todo})
+            own = {position: next(places) for position in todo}
+            action = self.library.add(
+                article,
+                passages,
+                {position: vectors[place] for position, place in own.items()},
+                {position: codes[place] for position, place in own.items() if place in codes},
+            )
             pending[article.id] -= 1
             if not pending[article.id]:
                 del pending[article.id]

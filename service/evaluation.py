@@ -76,7 +76,7 @@ def evaluate(
     folder: Path,
     open_engine: Callable[[Path], Engine],
     *,
-    mode: Mode = "dense",
+    mode: Mode = "hybrid",
     pairs: Sequence[tuple[str, str]] = (),
     queries_per_language: int | None = None,
     seed: int = 0,
@@ -210,7 +210,10 @@ def _questions(engine: Engine, texts: Sequence[str], progress: Advance | None) -
         parts.append(engine.questions(texts[start : start + BATCH]))
         _tell(progress, "encoding questions", min(1.0, (start + BATCH) / len(texts)))
     return Questions(
-        np.concatenate([part.vectors for part in parts]), [each for part in parts for each in part.languages]
+        np.concatenate([part.vectors for part in parts]),
+        [each for part in parts for each in part.languages],
+        [each for part in parts for each in part.texts],
+        None if parts[0].tokens is None else [each for part in parts for each in part.tokens or ()],
     )
 
 
@@ -218,7 +221,12 @@ def _batches(questions: Questions, rows: Sequence[int]) -> Iterator[Questions]:
     """Yield the questions of `rows` in batches."""
     for start in range(0, len(rows), BATCH):
         some = list(rows[start : start + BATCH])
-        yield Questions(questions.vectors[some], [questions.languages[row] for row in some])
+        yield Questions(
+            questions.vectors[some],
+            [questions.languages[row] for row in some],
+            [questions.texts[row] for row in some],
+            None if questions.tokens is None else [questions.tokens[row] for row in some],
+        )
 
 
 def _same_language(

@@ -12,6 +12,7 @@ from service.errors import InvalidSetting
 
 PREFIX = "DRAGOMAN_"
 MIB = 1024 * 1024
+SWITCH = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 
 Backend = Literal["auto", "openvino", "torch"]
 
@@ -35,6 +36,10 @@ class Settings:
     cache: Path = field(
         default_factory=lambda: platformdirs.user_cache_path("dragoman"),
         metadata={"meaning": "the folder of built models"},
+    )
+    late_interaction: bool = field(
+        default=True,
+        metadata={"meaning": "whether a new library keeps token vectors to re-rank by: on or off"},
     )
     host: str = field(
         default="127.0.0.1",
@@ -94,6 +99,10 @@ def _read(name: str, text: str) -> object:
         return Path(text).expanduser()
     if name in ("model", "backend", "host"):
         return text
+    if name == "late_interaction":
+        if text.lower() not in SWITCH:
+            raise InvalidSetting(f"{variable(name)} must be on or off, not {text!r}.")
+        return SWITCH[text.lower()]
     try:
         return int(text)
     except ValueError:

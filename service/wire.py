@@ -14,7 +14,7 @@ MAX_ID = 512
 MAX_METADATA_CHARS = 65_536
 MAX_METADATA_DEPTH = 16
 
-Mode = Literal["dense", "raw"]
+Mode = Literal["hybrid", "dense", "lexical", "raw"]
 Action = Literal["added", "replaced", "unchanged"]
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -172,7 +172,11 @@ class SearchRequest(Shape):
         description="all must hold: `language`, `source`, `article_id`, `url`, `published_at`, "
         "`metadata.KEY`; each a value, a list of values, or a range of `gte`, `gt`, `lte`, `lt`",
     )
-    mode: Mode = Field(default="dense", description="`raw` is plain cosine, the baseline")
+    mode: Mode = Field(
+        default="hybrid",
+        description="by all evidence together; `dense` by meaning alone, `lexical` by words and sounds; `raw` is plain"
+        " cosine, the baseline",
+    )
     min_relevance: Annotated[float, Field(ge=0, le=1)] | None = None
     query_language: Optional = Field(default=None, description="detected where absent")
 
@@ -201,6 +205,7 @@ class HitOut(Shape):
     language: str
     relevance: float | None = Field(description="probability that the passage answers, 0..1")
     similarity: float = Field(description="cosine in the language-neutral space, -1..1")
+    raw_similarity: float = Field(description="cosine of the model's own vectors, -1..1")
     start: int
     end: int
     url: str | None

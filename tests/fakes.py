@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from embed import KeepTokens
+
 # Each line is one meaning, said in English, Bengali, Hindi and Russian.
 MEANINGS = [
     "water পানি पानी вода",
@@ -36,13 +38,17 @@ class ToyEncoder:
     dim = 32
     window = 64
     fingerprint = "toy-1"
+    token_dim = 0
 
-    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode_queries(self, texts: Sequence[str], keep: KeepTokens | None = None) -> NDArray[np.float32]:  # noqa: ARG002
         """Encode questions: (n, 32)."""
         return np.stack([self._vector(text) for text in texts]) if texts else np.zeros((0, self.dim), np.float32)
 
     def encode_passages(
-        self, texts: Sequence[str], advance: Callable[[int], None] | None = None
+        self,
+        texts: Sequence[str],
+        advance: Callable[[int], None] | None = None,
+        keep: KeepTokens | None = None,  # noqa: ARG002
     ) -> NDArray[np.float32]:
         """Encode passages: (n, 32)."""
         vectors = self.encode_queries(texts)
@@ -53,6 +59,10 @@ class ToyEncoder:
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Count white-space separated words, and two special tokens."""
         return [len(text.split()) + 2 for text in texts]
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:  # noqa: ARG002
+        """Return nothing: it has no token vectors."""
+        return []
 
     def _vector(self, text: str) -> NDArray[np.float32]:
         vector = np.full(self.dim, 0.01, dtype=np.float32)

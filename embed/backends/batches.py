@@ -1,11 +1,17 @@
-"""How texts come to a model: like lengths in one batch, to spend little on padding; long ones in parts."""
+"""How texts come to a model: like lengths in one batch, to spend little on padding; long ones in parts. And which of
+its tokens are the text's own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+KeepTokens = Callable[[int, NDArray[np.float32]], None]
+"""Given the position of a text and its token vectors (t, token_dim)."""
 
 
 def by_length(lengths: Sequence[int], tokens: int, most: int) -> list[list[int]]:
@@ -45,3 +51,23 @@ def unit_mean(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     mean = vectors.mean(axis=0)
     unit: NDArray[np.float32] = (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
     return unit
+
+
+def edges(tokenizer: Any, prompt: str) -> tuple[int, int]:
+    """Return how many tokens of a text with this prompt come before the text's own, and how many after them."""
+    encoding = tokenizer.encode(prompt + "a")
+    own = [place for place, (_, end) in enumerate(encoding.offsets) if end > len(prompt)]
+    return own[0], len(encoding.ids) - own[-1] - 1
+
+
+def spans(tokenizer: Any, prompt: str, text: str) -> list[tuple[int, int]]:
+    """Return the characters `[start, end)` of each token of the text's own, without white space around them."""
+    encoding = tokenizer.encode(prompt + encodable(text))
+    before, after = edges(tokenizer, prompt)
+    found = []
+    for start, end in encoding.offsets[before : len(encoding.ids) - after]:
+        start, end = max(start - len(prompt), 0), max(end - len(prompt), 0)
+        piece = text[start:end]
+        start += len(piece) - len(piece.lstrip())
+        found.append((start, max(start, end - (len(piece) - len(piece.rstrip())))))
+    return found

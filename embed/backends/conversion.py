@@ -23,7 +23,7 @@ from embed.backends.openvino import (
     OpenVinoEncoder,
     openvino,
 )
-from embed.backends.torch import TorchEncoder
+from embed.backends.torch import TorchEncoder, free_tokenizer
 from embed.cache import Progress, quiet
 from embed.errors import BackendUnavailable
 
@@ -47,6 +47,10 @@ SAMPLES = [
     "Binadamu wote wamezaliwa huru, hadhi na haki zao ni sawa.",
     "free?",
 ]
+
+
+# The name of our attention among those of transformers, and how large a score it takes for what it is.
+ATTENTION, BOUND = "dragoman", 60.0
 
 
 class Unfit(Exception):
@@ -100,13 +104,11 @@ def _write(torch_encoder: TorchEncoder, folder: Path, told: Progress) -> None:
     told("Converting the model", 0.5)
     # Weights as float16: half the size on disk and in memory; bfloat16 arithmetic has less to say.
     openvino().save_model(graph, str(folder / GRAPH), compress_to_fp16=True)
-    tokenizer = type(model.tokenizer.backend_tokenizer).from_str(model.tokenizer.backend_tokenizer.to_str())
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    tokenizer.save(str(folder / TOKENIZER), pretty=False)
+    free_tokenizer(model).save(str(folder / TOKENIZER), pretty=False)
     settings = {
         "dim": torch_encoder.dim,
         "window": torch_encoder.window,
+        "token_dim": torch_encoder.token_dim,
         "prompts": torch_encoder.prompts,
         "pad": model.tokenizer.pad_token_id or 0,
         "probe": {"text": SAMPLES[0], "vector": torch_encoder.encode_passages(SAMPLES[:1])[0].tolist()},
@@ -157,19 +159,33 @@ def unfit(model: Any) -> str | None:
 
 
 def _graph(model: Any) -> Any:
-    """Return the OpenVINO graph of transformer, pooling and all, from token ids and mask to unit vectors."""
+    """Return the OpenVINO graph of transformer, pooling and all, from token ids and mask to unit vectors and tokens.
+
+    Written so that all of it runs in bfloat16: OpenVINO keeps in float32 whatever leads from the last matrix product
+    to an output, which by way of the residual connections is every layer. So the mean over tokens, and the token
+    vectors on their way out, go through matrix products that change nothing.
+    """
     import torch
 
     class Whole(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.steps = torch.nn.ModuleList(model)
+            self.same = torch.nn.Parameter(torch.eye(model[0].get_embedding_dimension()), requires_grad=False)
 
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             features = {"input_ids": input_ids, "attention_mask": attention_mask}
-            for step in self.steps:
-                features = step(features)
-            return torch.nn.functional.normalize(features["sentence_embedding"], dim=-1)
+            features = self.steps[0](features)
+            tokens = features["token_embeddings"]
+            for step in self.steps[1:]:
+                if is_mean(step):
+                    mask = attention_mask.to(tokens.dtype)
+                    total = torch.matmul(mask[:, None, :], tokens)[:, 0]
+                    features["sentence_embedding"] = total / mask.sum(dim=1, keepdim=True)
+                else:
+                    features = step(features)
+            vectors = torch.nn.functional.normalize(features["sentence_embedding"], dim=-1)
+            return vectors, torch.matmul(tokens, self.same)
 
     ov = openvino()
     ids = torch.from_numpy(np.arange(20, 52, dtype=np.int64).reshape(2, 16) % model.tokenizer.vocab_size)
@@ -178,7 +194,7 @@ def _graph(model: Any) -> Any:
     transformer = model[0].auto_model
     attention = transformer.config._attn_implementation
     try:
-        transformer.set_attn_implementation("eager")  # plain operations, which trace cleanly
+        transformer.set_attn_implementation(plain_attention())
         # Tracing warns of each value that it takes for a constant; whether that was right is checked on
         # samples.
         with torch.no_grad(), warnings.catch_warnings():
@@ -193,3 +209,44 @@ def _graph(model: Any) -> Any:
         raise Unfit(f"The model could not be converted to an OpenVINO graph: {reason}") from error
     finally:
         transformer.set_attn_implementation(attention)
+
+
+def is_mean(step: Any) -> bool:
+    """Tell whether a module is pooling by the mean over all tokens."""
+    return type(step).__name__ == "Pooling" and step.pooling_mode in ("mean", ("mean",))
+
+
+def plain_attention() -> str:
+    """Return the name of an attention in plain operations, with a softmax that takes one pass instead of three.
+
+    exp(s) / sum exp(s) is the softmax without its subtraction of the largest score, which is there so that exp stays
+    finite. Bounded scores do that as well: e^60 times any window is within bfloat16. In a trained encoder scores do
+    not come near the bound, and the check against torch would tell. The one pass, bound, mask and exp together, is
+    worth a tenth of the encoding (benchmarks/results.md).
+    """
+    import torch
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, eager_mask
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    def attend(
+        module: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor | None,
+        scaling: float | None = None,
+        **_: Any,
+    ) -> tuple[torch.Tensor, None]:
+        groups = getattr(module, "num_key_value_groups", 1)
+        if groups > 1:
+            key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+        scale = query.size(-1) ** -0.5 if scaling is None else scaling
+        scores = torch.clamp(torch.matmul(query * scale, key.transpose(2, 3)), -BOUND, BOUND)
+        weights = torch.exp(scores if mask is None else scores + mask)
+        # A row of nothing but padding has no weights: zero, not a quotient of zeros.
+        total = torch.clamp(weights.sum(dim=-1, keepdim=True), min=torch.finfo(torch.bfloat16).tiny)
+        return (torch.matmul(weights, value) / total).transpose(1, 2).contiguous(), None
+
+    ALL_ATTENTION_FUNCTIONS.register(ATTENTION, attend)
+    ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION, eager_mask)
+    return ATTENTION

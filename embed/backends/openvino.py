@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embed import cache
-from embed.backends.batches import by_length, encodable, parts, unit_mean
+from embed.backends.batches import KeepTokens, by_length, edges, encodable, parts, spans, unit_mean
 from embed.errors import BackendUnavailable
 
 GRAPH, TOKENIZER, SETTINGS = "model.xml", "tokenizer.json", "encoder.json"
 
 # Raise it when what the folder of a converted model holds changes: older ones are then converted anew.
-FORMAT = 1
+FORMAT = 2
 
 # How near a graph in bfloat16 must be to torch in float32: cosine of their vectors for one text.
 AGREEMENT = 0.999
@@ -67,6 +67,7 @@ class OpenVinoEncoder:
         self.fingerprint = fingerprint
         self.dim: int = settings["dim"]
         self.window: int = settings["window"]
+        self.token_dim: int = settings["token_dim"]
         self._prompts: dict[Role, str] = settings["prompts"]
         self._pad: int = settings["pad"]
         self._folder = folder
@@ -80,6 +81,7 @@ class OpenVinoEncoder:
             tokenizer = pool.submit(_tokenizer, folder)
             self._queries = _Requests(self._compile({"PERFORMANCE_HINT": "LATENCY"}))
             self._tokenizer = tokenizer.result()
+        self._edges = {role: edges(self._tokenizer, prompt) for role, prompt in self._prompts.items()}
         probe = settings["probe"]
         self.agree([probe["text"]], np.asarray([probe["vector"]], np.float32), "passage")
 
@@ -103,16 +105,19 @@ class OpenVinoEncoder:
         except RuntimeError as error:  # OpenVINO's own, of a graph that it cannot compile or run
             raise Disagreement(f"OpenVINO cannot run the graph of {name}: {str(error)[-200:].strip()}") from error
 
-    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode_queries(self, texts: Sequence[str], keep: KeepTokens | None = None) -> NDArray[np.float32]:
         """Encode questions: (n, dim), unit length."""
         vectors = np.zeros((len(texts), self.dim), np.float32)
         if texts:
             ids = [self._truncated(encoding) for encoding in self._encodings(texts, "query")]
-            self._run(self._queries, ids, vectors)
+            self._run(self._queries, ids, vectors, "query", keep=keep)
         return vectors
 
     def encode_passages(
-        self, texts: Sequence[str], advance: Callable[[int], None] | None = None
+        self,
+        texts: Sequence[str],
+        advance: Callable[[int], None] | None = None,
+        keep: KeepTokens | None = None,
     ) -> NDArray[np.float32]:
         """Encode passages: (n, dim), unit length; `advance(k)` is called as k more are done."""
         vectors = np.zeros((len(texts), self.dim), np.float32)
@@ -122,17 +127,33 @@ class OpenVinoEncoder:
             fresh = [text for text in dict.fromkeys(pool) if text not in counted]
             encodings = dict(zip(fresh, self._encodings(fresh, "passage"), strict=True))
             ids = [self._truncated(encodings[text]) if text in encodings else counted[text] for text in pool]
-            self._run(self._throughput(), ids, vectors[start : start + POOL], advance)
-            for position, text in enumerate(pool, start):
-                if text in encodings and len(encodings[text]) > self.window:
-                    vectors[position] = self._long(text)
+            long = {i for i, text in enumerate(pool) if text in encodings and len(encodings[text]) > self.window}
+
+            def kept(i: int, tokens: NDArray[np.float32], start: int = start, long: set[int] = long) -> None:
+                if keep and i not in long:
+                    keep(start + i, tokens)
+
+            self._run(
+                self._throughput(), ids, vectors[start : start + POOL], "passage", advance, kept if keep else None
+            )
+            for i in sorted(long):
+                vectors[start + i], tokens = self._long(pool[i])
+                if keep:
+                    keep(start + i, tokens)
         return vectors
 
-    def _long(self, text: str) -> NDArray[np.float32]:
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """Return for each token of a text its characters `[start, end)`, white space apart."""
+        return spans(self._tokenizer, self._prompts["passage"], text)
+
+    def _long(self, text: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the vector of a passage over the window and its token vectors, both made of its parts'."""
         cut = self._encodings(parts(text, self.count_tokens, self.window), "passage")
         vectors = np.zeros((len(cut), self.dim), np.float32)
-        self._run(self._throughput(), [self._truncated(encoding) for encoding in cut], vectors)
-        return unit_mean(vectors)
+        tokens: dict[int, NDArray[np.float32]] = {}
+        ids = [self._truncated(encoding) for encoding in cut]
+        self._run(self._throughput(), ids, vectors, "passage", keep=tokens.__setitem__)
+        return unit_mean(vectors), np.concatenate([tokens[i] for i in range(len(cut))])
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Count the tokens that each text takes as a passage, prompt and special tokens included."""
@@ -146,8 +167,8 @@ class OpenVinoEncoder:
     def agree(self, texts: Sequence[str], expected: NDArray[np.float32], role: Role) -> None:
         """Raise `Disagreement` unless `texts` get the vectors `expected`, alone and in one batch."""
         ids = [self._truncated(encoding) for encoding in self._encodings(texts, role)]
-        together = self._queries.infer(self._padded(ids, range(len(ids))))
-        alone = [self._queries.infer(self._padded(ids, [i]))[0] for i in range(len(ids))]
+        together = self._queries.infer(self._padded(ids, range(len(ids))))[0]
+        alone = [self._queries.infer(self._padded(ids, [i]))[0][0] for i in range(len(ids))]
         for found in (together, np.stack(alone)):
             cosines = (found * expected).sum(axis=1)
             if not cosines.min() >= AGREEMENT:  # so written that NaN disagrees
@@ -185,13 +206,20 @@ class OpenVinoEncoder:
         requests: _Requests,
         ids: Sequence[list[int]],
         vectors: NDArray[np.float32],
+        role: Role,
         advance: Callable[[int], None] | None = None,
+        keep: KeepTokens | None = None,
     ) -> None:
         """Fill `vectors` with those of the token ids, a batch for each stream at a time."""
         batches = by_length([self._padded_length(len(one)) for one in ids], TOKENS, MOST)
+        before, after = self._edges[role]
 
         def encode(batch: list[int]) -> tuple[list[int], NDArray[np.float32]]:
-            return batch, requests.infer(self._padded(ids, batch))
+            found, tokens = requests.infer(self._padded(ids, batch), tokens=keep is not None)
+            if keep:
+                for row, i in enumerate(batch):
+                    keep(i, tokens[row, before : len(ids[i]) - after])
+            return batch, found
 
         for batch, found in requests.map(encode, batches):
             vectors[batch] = found
@@ -223,10 +251,17 @@ class _Requests:
         self._free = [compiled.create_infer_request() for _ in range(self.streams)]
         self._available = threading.Semaphore(self.streams)
 
-    def infer(self, inputs: list[NDArray[np.int64]]) -> NDArray[np.float32]:
-        """Run the graph once; waits while all requests are lent."""
+    def infer(
+        self, inputs: list[NDArray[np.int64]], *, tokens: bool = False
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Run the graph once for vectors (n, dim) and, if asked, token vectors (n, t, token_dim), padding included.
+
+        Waits while all requests are lent.
+        """
         with self._lend() as request:
-            return np.array(request.infer(inputs)[0], np.float32)  # a copy: the request reuses its memory
+            # Copies, for the request reuses its memory.
+            vectors, each = request.infer(inputs, share_outputs=True).values()
+            return np.array(vectors, np.float32), np.array(each if tokens else each[:, :0], np.float32)
 
     def map(self, work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         """Yield what `work` makes of each item, in order, as many at once as there are streams."""

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from embed.backends.batches import by_length, encodable, parts, unit_mean
+from embed.backends.batches import KeepTokens, by_length, edges, encodable, parts, spans, unit_mean
 from embed.errors import BackendUnavailable, ModelUnavailable
 
 # Tokens of one batch, padding included. On a CPU what counts is that a layer's activations stay in the cache;
@@ -45,6 +45,12 @@ class TorchEncoder:
         self.prompts = prompts_of(model)
         self._turn = threading.Lock()
         self.dim: int = self._batch([""], "query").shape[1]
+        # Without offsets nobody could tell which tokens are the prompt's.
+        self._tokenizer = free_tokenizer(model)
+        self._edges: dict[Role, tuple[int, int]] = (
+            {role: edges(self._tokenizer, prompt) for role, prompt in self.prompts.items()} if self._tokenizer else {}
+        )
+        self.token_dim = self._token_dim()
 
     @classmethod
     def load(cls, folder: Path, *, name: str, fingerprint: str, device: str | None = None) -> TorchEncoder:
@@ -71,54 +77,96 @@ class TorchEncoder:
         model = model.half() if device.startswith("cuda") else model.float()
         return cls(model.eval(), name=name, fingerprint=fingerprint)
 
-    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode_queries(self, texts: Sequence[str], keep: KeepTokens | None = None) -> NDArray[np.float32]:
         """Encode questions: (n, dim), unit length."""
-        return self._encode(texts, "query", None)
+        return self._encode(texts, "query", None, keep)
 
     def encode_passages(
-        self, texts: Sequence[str], advance: Callable[[int], None] | None = None
+        self,
+        texts: Sequence[str],
+        advance: Callable[[int], None] | None = None,
+        keep: KeepTokens | None = None,
     ) -> NDArray[np.float32]:
         """Encode passages: (n, dim), unit length; `advance(k)` is called as k more are done."""
-        return self._encode(texts, "passage", advance)
+        return self._encode(texts, "passage", advance, keep)
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """Return for each token of a text its characters `[start, end)`, white space apart."""
+        return spans(self._tokenizer, self.prompts["passage"], text) if self.token_dim else []
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Count the tokens that each text takes as a passage, prompt and special tokens included."""
         return self._lengths(texts, "passage")
 
-    def _encode(self, texts: Sequence[str], role: Role, advance: Callable[[int], None] | None) -> NDArray[np.float32]:
+    def _encode(
+        self,
+        texts: Sequence[str],
+        role: Role,
+        advance: Callable[[int], None] | None,
+        keep: KeepTokens | None,
+    ) -> NDArray[np.float32]:
         vectors = np.zeros((len(texts), self.dim), np.float32)
         lengths = self._lengths(texts, role)
         device = self.model.device.type
         most = MOST.get(device, MOST["cuda"])
         within = [min(length, self.window) for length in lengths]
+        wanted = keep if self.token_dim else None
         for batch in by_length(within, TOKENS.get(device, TOKENS["cuda"]), most):
-            vectors[batch] = self._batch([texts[i] for i in batch], role)
-            for i in batch:
+            some = [texts[i] for i in batch]
+            vectors[batch], tokens = self._both(some, role) if wanted else (self._batch(some, role), [])
+            for place, i in enumerate(batch):
                 if role == "passage" and lengths[i] > self.window:
-                    vectors[i] = self._long(texts[i])
+                    vectors[i], long = self._long(texts[i])
+                    tokens[place : place + 1] = [long] if wanted else []
+            if wanted:
+                for i, each in zip(batch, tokens, strict=True):
+                    wanted(i, each)
             if advance:
                 advance(len(batch))
         return vectors
 
-    def _long(self, text: str) -> NDArray[np.float32]:
-        cut = parts(text, self.count_tokens, self.window)
-        return unit_mean(np.concatenate([self._batch([part], "passage") for part in cut]))
+    def _long(self, text: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the vector of a passage over the window and its token vectors, both made of its parts'."""
+        both = [self._both([part], "passage") for part in parts(text, self.count_tokens, self.window)]
+        return unit_mean(np.concatenate([each for each, _ in both])), np.concatenate([tokens[0] for _, tokens in both])
 
     def _batch(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
+        """Return the vectors of texts (n, dim)."""
+        return unit(np.asarray(self._run(texts, role, "sentence_embedding"), np.float32))
+
+    def _both(self, texts: Sequence[str], role: Role) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+        """Return the vectors of texts (n, dim), and of each the token vectors (t, token_dim)."""
+        if not self.token_dim:
+            return self._batch(texts, role), [np.zeros((0, 0), np.float32)] * len(texts)
+        outputs = self._run(texts, role, None)
+        vectors = np.stack([each["sentence_embedding"].float().cpu().numpy() for each in outputs])
+        before, after = self._edges[role]
+        tokens = []
+        for each in outputs:
+            own = each["token_embeddings"][each["attention_mask"].bool()].float().cpu().numpy()
+            tokens.append(own[before : len(own) - after])
+        return unit(vectors), tokens
+
+    def _run(self, texts: Sequence[str], role: Role, output: str | None) -> Any:
         encode = self.model.encode_query if role == "query" else self.model.encode_document
         with self._turn:
-            vectors = encode(
+            return encode(
                 [encodable(text) for text in texts],
                 prompt=self.prompts[role],
                 batch_size=len(texts),
                 show_progress_bar=False,
+                output_value=output,
                 normalize_embeddings=True,
-                convert_to_numpy=True,
+                convert_to_numpy=output is not None,
             )
-        # Again, because a vector that was normalised in half precision is not of unit length in float32.
-        found: NDArray[np.float32] = np.asarray(vectors, np.float32)
-        found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
-        return found
+
+    def _token_dim(self) -> int:
+        """Return the length of a token vector; 0 where the model gives none, or none that can be told apart."""
+        if not self._edges:
+            return 0
+        (output,) = self._run(["a"], "query", None)
+        tokens = output.get("token_embeddings")
+        return 0 if tokens is None else int(tokens.shape[-1])
 
     def _lengths(self, texts: Sequence[str], role: Role) -> list[int]:
         if not texts:
@@ -146,3 +194,20 @@ def prompts_of(model: Any) -> dict[Role, str]:
         return next((prompts[name] or "" for name in names if name in prompts), default)
 
     return {"query": first("query"), "passage": first("document", "passage", "corpus")}
+
+
+def free_tokenizer(model: Any) -> Any:
+    """Return a copy of the model's fast tokenizer that neither truncates nor pads; None where it has none."""
+    backend = getattr(model.tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return None
+    tokenizer = type(backend).from_str(backend.to_str())
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return vectors at length 1; one that was normalised in half precision is not so in float32."""
+    scaled: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return scaled

@@ -38,6 +38,7 @@ Backend = Annotated[
     str | None, typer.Option("--backend", help="auto, openvino or torch (DRAGOMAN_BACKEND).", metavar="NAME")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+MODES = "hybrid: all evidence; dense: meaning alone; lexical: words and sounds; raw: plain cosine."
 Languages = Annotated[
     list[str] | None, typer.Option("--language", metavar="L", help="Only passages in these languages: bn,hi.")
 ]
@@ -119,7 +120,7 @@ def search(
         float | None,
         typer.Option(min=0, max=1, help="Only passages that answer with at least this probability."),
     ] = None,
-    mode: Annotated[str, typer.Option(help="dense, or raw: plain cosine.")] = "dense",
+    mode: Annotated[str, typer.Option(help=MODES)] = "hybrid",
     data: Data = None,
     model: Model = None,
     backend: Backend = None,
@@ -259,7 +260,7 @@ def serve(
 @told
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="corpus.jsonl, queries.jsonl, qrels/test.tsv (BEIR layout).")],
-    mode: Annotated[str, typer.Option(help="dense, or raw: plain cosine.")] = "dense",
+    mode: Annotated[str, typer.Option(help=MODES)] = "hybrid",
     pairs: Annotated[
         str | None, typer.Option(metavar="P", help="Only these pairs, question:passages: en:bn,bn:en.")
     ] = None,
@@ -293,6 +294,7 @@ def evaluate(
                 model=settings.model,
                 backend=settings.backend,
                 cache=settings.cache,
+                late_interaction=settings.late_interaction,
                 report=say,
                 progress=progress,
             ),
@@ -367,6 +369,7 @@ def _engine(settings: Settings, *, create: bool, read_only: bool | None = None) 
             backend=settings.backend,
             cache=settings.cache,
             read_only=not create if read_only is None else read_only,
+            late_interaction=settings.late_interaction,
             report=say,
             progress=progress,
         )

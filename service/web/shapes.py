@@ -40,6 +40,7 @@ def hit_out(hit: index.Hit) -> HitOut:
         text=hit.passage.text,
         relevance=None if hit.relevance is None else round(float(hit.relevance), 4),
         similarity=round(float(hit.similarity), 6),
+        raw_similarity=round(float(hit.raw), 6),
         start=hit.passage.start,
         end=hit.passage.end,
         **about(hit.article),

@@ -320,7 +320,8 @@ def test_status(numbers: Library) -> None:
 
     assert (status.articles, status.passages, status.change) == (3, 6, 3)
     assert status.languages == {"bn": 2, "hi": 1}
-    assert (status.model, status.dim, status.backend, status.schema) == ("numbers", DIM, "faiss", 1)
+    assert (status.model, status.dim, status.backend, status.schema) == ("numbers", DIM, "faiss", 2)
+    assert (status.late_interaction, status.token_passages) == (False, 0)
     assert status.size_bytes == sum(path.stat().st_size for path in numbers.folder.iterdir())
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from embed import UnknownLanguage
+from embed import KeepTokens, UnknownLanguage
 from index import InvalidFilter, Library
 from service.engine import POOL, Engine, Questions
 from service.reading import Draft
@@ -18,11 +18,14 @@ class CountingEncoder(ToyEncoder):
         self.passages: list[str] = []
 
     def encode_passages(
-        self, texts: Sequence[str], advance: Callable[[int], None] | None = None
+        self,
+        texts: Sequence[str],
+        advance: Callable[[int], None] | None = None,
+        keep: KeepTokens | None = None,
     ) -> NDArray[np.float32]:
         """Encode passages, noting them."""
         self.passages.extend(texts)
-        return super().encode_passages(texts, advance)
+        return super().encode_passages(texts, advance, keep)
 
 
 @pytest.fixture

@@ -1,0 +1,99 @@
+"""Token vectors for late interaction: how they are kept small, and how a question is held against a passage's.
+
+Of each token the language-neutral vector is kept: what tokens of its language have of their own, and what all have in
+common, is subtracted, as for whole passages (`index.neutral`). It is then projected onto the directions in which tokens
+differ most, turned so that these weigh the same, and written in 4 bits a number (docs/ranking.md has what that costs).
+
+A passage is compared by MaxSim (Khattab and Zaharia 2020, "ColBERT", section 3.3): for each token of the question the
+cosine of the passage's nearest token, averaged over the question's tokens.
+"""
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.neutral import Priors, TokenPriors, offsets
+
+Vectors = NDArray[np.float32]
+
+# The step of the 16 levels, in standard deviations: the best for a Gaussian (Max 1960, "Quantizing for minimum
+# distortion", table II).
+STEP = 0.3352
+LEVELS = ((np.arange(16) - 7.5) * STEP).astype(np.float32)
+
+# Two numbers in a byte: the first in the low half.
+PAIRS = np.stack([LEVELS[np.arange(256) & 15], LEVELS[np.arange(256) >> 4]], axis=1)
+SQUARES = (PAIRS**2).sum(axis=1)
+
+
+class TokenSpace:
+    """The map from a model's token vectors to the small neutral ones that are kept, and MaxSim over those."""
+
+    def __init__(self, priors: TokenPriors, languages: Sequence[str]) -> None:
+        self._projection = priors.projection
+        self.depth: int = priors.projection.shape[0]
+        self.width: int = priors.projection.shape[1]
+        self._number = {code: number for number, code in enumerate(languages)}
+        self._passages = offsets(priors.passages, 1.0, 1.0)
+        self._queries = offsets(priors.queries, 1.0, 1.0)
+        told = repr(tuple(languages)).encode() + STEP.hex().encode()
+        parts = (self._projection, self._passages)
+        self.identity = sha256(told + b"".join(part.tobytes() for part in parts)).hexdigest()[:16]
+
+    @classmethod
+    def of(cls, priors: Priors | None) -> "TokenSpace | None":
+        """Return the space of a model whose token vectors are known; None for another."""
+        return None if priors is None or priors.tokens is None else cls(priors.tokens, priors.languages)
+
+    def compress(self, tokens: Vectors, language: str) -> bytes:
+        """Return the passage's token vectors (t, token_dim) as they are kept: `width` / 2 bytes a token."""
+        small = tokens @ self._projection - self._passages[self._number.get(language, -1)]
+        # Of unit length each of the numbers has variance 1 / width; here they get variance 1.
+        small *= np.sqrt(self.width) / np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-12)
+        levels = np.clip(np.floor(small / STEP) + 8, 0, 15).astype(np.uint8)
+        return bytes((levels[:, 0::2] | levels[:, 1::2] << 4).tobytes())
+
+    def query(self, tokens: Vectors, language: Mapping[str, float]) -> Vectors:
+        """Return the question's token vectors (t, width), unit length, for `maxsim`; one of no tokens has none."""
+        weights = np.zeros(len(self._number) + 1, np.float32)
+        for code, probability in language.items():
+            if code in self._number:
+                weights[self._number[code]] = probability
+        weights[-1] = max(0.0, 1 - float(weights.sum()))
+        small = tokens @ self._projection - weights @ self._queries
+        found: Vectors = small / np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-12)
+        return found
+
+    def restore(self, code: bytes) -> Vectors:
+        """Return kept token vectors (t, width), unit length."""
+        codes = np.frombuffer(code, np.uint8).reshape(-1, self.width // 2)
+        values = PAIRS[codes].reshape(len(codes), self.width)
+        found: Vectors = values / np.sqrt(SQUARES[codes].sum(axis=1, keepdims=True))
+        return found
+
+    def sound(self, code: bytes) -> bool:
+        """Tell whether bytes can be a passage's tokens."""
+        return len(code) % (self.width // 2) == 0
+
+
+def maxsim(query: Vectors, passages: Sequence[Vectors]) -> Vectors:
+    """Return for each passage's token vectors (t, width) how the query's (q, width) find themselves in it: (n,), -1..1.
+
+    NaN for a passage, or a query, of no tokens.
+    """
+    scores = np.full(len(passages), np.nan, np.float32)
+    some = [place for place, passage in enumerate(passages) if len(passage)]
+    if some and len(query):
+        bounds = np.cumsum([0] + [len(passages[place]) for place in some[:-1]])
+        cosines = query @ np.concatenate([passages[place] for place in some]).T
+        scores[some] = np.maximum.reduceat(cosines, bounds, axis=1).mean(axis=0)
+    return scores
+
+
+def met(query: Vectors, passage: Vectors) -> tuple[NDArray[np.int64], Vectors]:
+    """Return for each token of the question which of the passage's it met, and their cosine: (q,) each."""
+    cosines = query @ passage.T
+    best = cosines.argmax(axis=1)
+    return best, cosines[np.arange(len(query)), best]

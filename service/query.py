@@ -1,0 +1,33 @@
+"""What is written in the search box: words, "quoted phrases" that must occur, and -words that must not."""
+
+import re
+from dataclasses import dataclass
+
+# Quotation marks as keyboards of many languages have them; an apostrophe is none.
+_QUOTED = re.compile(r'"([^"]+)"|“([^”]+)”|„([^“”]+)[“”]|«([^»]+)»|「([^」]+)」|『([^』]+)』')
+_EXCLUDED = re.compile(r"(?<!\S)[-−–](?=[^\W\d_])(\S+)")
+_SAID = re.compile(r"\w")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question: what is asked, the phrases that must occur in a passage, and the words that must not."""
+
+    text: str
+    phrases: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, written: str) -> "Query":
+        """Read what somebody wrote. Where nothing but exclusions is left, the words mean themselves."""
+        phrases = tuple(
+            found for match in _QUOTED.finditer(written) if _SAID.search(found := match[match.lastindex or 0])
+        )
+        open_text = _QUOTED.sub(" ", written)
+        without = tuple(match[1] for match in _EXCLUDED.finditer(open_text))
+        # A phrase is asked for too; only its marks are not.
+        text = _QUOTED.sub(lambda match: f" {match[match.lastindex or 0]} ", written)
+        text = " ".join(_EXCLUDED.sub(" ", text).split()) if without else text
+        if not _SAID.search(text) and without:
+            return cls(written)
+        return cls(text.strip() if phrases else text, phrases, without)
