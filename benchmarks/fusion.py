@@ -1,6 +1,6 @@
 """Fit the weights by which meaning, tokens, words and sounds become one score, and add them to a model's priors.
 
-    python -m benchmarks.fusion [--bench ../shared/bench/flores] [--model NAME] [--concepts 120]
+    python -m benchmarks.fusion [--bench ../shared/bench/flores] [--model NAME] [--concepts 80]
 
 Every question is asked over the passages of all languages, over those of its own, and over those of three others by
 chance, and the nearest of each are looked at. The weights are those under which an answer most likely comes before
@@ -70,7 +70,7 @@ def gather(engine: Engine, questions: list[tuple[str, str, str]]) -> Iterator[tu
 def design(evidence: Evidence) -> Matrix:
     """Return what the logit is linear in: (n, 8)."""
     same = evidence.same
-    columns = [evidence.standing, evidence.late, evidence.sounds, evidence.sounds * same, evidence.words]
+    columns = [evidence.meaning, evidence.late, evidence.sounds, evidence.sounds * same, evidence.words]
     return np.stack([*columns, evidence.words * same, same, np.ones_like(same)], axis=1).astype(np.float64)
 
 
@@ -104,10 +104,10 @@ def fusion_of(x: Matrix, y: Matrix, number: Matrix) -> Fusion:
     weight = 1 / np.bincount(number.astype(np.int64))[number.astype(np.int64)]
     score = np.stack([x[:, :-1] @ ranking, np.ones(len(x))], axis=1)
     scale, intercept = logistic(score, y, weight * len(y) / weight.sum()).tolist()
-    standing, late, sounds, sounds_same, words, words_same, same = (scale * ranking).tolist()
+    meaning, late, sounds, sounds_same, words, words_same, same = (scale * ranking).tolist()
     slope, late_same, base = np.linalg.lstsq(x[:, [0, 6, 7]], x[:, 1], rcond=None)[0].tolist()
     return Fusion(
-        standing=standing + late * slope,
+        meaning=meaning,
         late=late,
         late_base=base,
         late_slope=slope,
@@ -116,8 +116,8 @@ def fusion_of(x: Matrix, y: Matrix, number: Matrix) -> Fusion:
         sounds_same=sounds_same,
         words=words,
         words_same=words_same,
-        same=same + late * late_same,
-        intercept=intercept + late * base,
+        same=same,
+        intercept=intercept,
     )
 
 
@@ -126,7 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bench", type=Path, default=Path("../shared/bench/flores"), help="a folder in BEIR layout")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="a sentence-transformers model, by name or path")
-    parser.add_argument("--concepts", type=int, default=120, help="passages that are asked for, in every language")
+    parser.add_argument("--concepts", type=int, default=80, help="passages that are asked for, in every language")
     parser.add_argument(
         "--evidence", type=Path, help="a file (.npz) to keep the evidence in, and to fit on if it is there"
     )

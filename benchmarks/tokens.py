@@ -1,10 +1,11 @@
 """Compute what late interaction needs to know of a model's token vectors, and add it to its priors.
 
-    python -m benchmarks.tokens [--bench ../shared/bench] [--model NAME] [--width 160]
+    python -m benchmarks.tokens [--bench ../shared/bench] [--model NAME] [--width 384]
 
 From `calibration` alone: in each language 25 paragraphs of four sentences and 50 questions give the mean token of
-passages and of queries; all paragraphs' tokens, centred by language and at unit length, give the directions in which
-tokens differ most (principal components), and these are turned at random so that each holds as much as the other.
+passages and of queries. With fewer numbers than the model's, the directions in which tokens differ most (principal
+components of all paragraphs' tokens, centred by language and at unit length) are taken; they are turned at random so
+that each holds as much as the other.
 """
 
 import argparse
@@ -46,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bench", type=Path, default=Path("../shared/bench"), help="the folder of evaluation sets")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="a sentence-transformers model, by name or path")
-    parser.add_argument("--width", type=int, default=160, help="numbers that are kept of a token")
+    parser.add_argument("--width", type=int, default=384, help="numbers that are kept of a token")
     asked = parser.parse_args()
     path = PRIORS / f"{asked.model.replace('/', '--')}.npz"
     encoder = load_encoder(asked.model)

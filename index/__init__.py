@@ -22,7 +22,6 @@ from index.filters import parse as parse_filter
 from index.library import Library
 from index.neutral import Neutral
 from index.records import Article, Hit, LibraryInfo, Mode, Page, Passage, Problem, Status, cut
-
 from index.tokens import TokenSpace
 
 __all__ = [

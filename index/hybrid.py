@@ -1,4 +1,4 @@
-"""The ranking that a reader meets first: by meaning, words, sounds and tokens together.
+"""The ranking that a reader meets first: by meaning, tokens, words and sounds together.
 
 The passages nearest in meaning, and those that share most words and sounds with the question, come into a window; all
 evidence there is decides their order. Behind the window it goes on by meaning alone.
@@ -7,18 +7,20 @@ evidence there is decides their order. Behind the window it goes on by meaning a
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index import sounds, tables
+from index.background import Sampling, Usual
 from index.changes import Change
 from index.dense import DenseIndex
 from index.errors import DamagedLibrary
-from index.fusion import Evidence, Fusion
+from index.fusion import Evidence
 from index.lexicon import Field, Lexicon
 from index.neutral import Neutral
 from index.store import damage
@@ -26,7 +28,10 @@ from index.tokens import TokenSpace, maxsim
 from index.words import words
 
 Vectors = NDArray[np.float32]
+Values = NDArray[np.float64]
 Rows = NDArray[np.int64]
+Matches = tuple[Rows, Vectors]
+Value = TypeVar("Value")
 
 # Passages that all evidence orders. On flores 50 do as well as all; more take longer for nothing.
 WINDOW = 50
@@ -38,13 +43,23 @@ LEXICAL = 25
 # for its best under each.
 WHOLE, DEEP = 10_000, 1_000
 
-FIELDS: tuple[Field, Field] = ("sounds", "words")
+# Sampled passages whose tokens are compared with every question: of one language, and in all.
+COMPARED, COMPARED_ALL = 12, 384
 
-# Questions whose lexical scores are remembered: paging and evaluation ask the same again.
+# Mean and deviation of MaxSim, and of BM25 as a share of its ceiling, over passages that nobody asked for: what is
+# taken for usual in a library of few passages (flores, all languages).
+USUAL_LATE, USUAL_LEXICAL = (0.28, 0.05), (0.004, 0.012)
+
+# How far words or sounds in common can stand out, in deviations.
+BOUND = 4.0
+
+# Questions of which it is remembered what is usual and which terms match: paging and evaluation ask them again.
 REMEMBERED = 2048
 
 # Bytes of token vectors that are held while many questions are ranked.
-HELD = 300_000_000
+HELD = 1_500_000_000
+
+FIELDS: tuple[Field, Field] = ("sounds", "words")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,104 +83,106 @@ class Asked:
     text: str
     tokens: Vectors | None
 
+    @property
+    def key(self) -> bytes:
+        """Return what tells the question from others."""
+        return self.text.encode(errors="replace") + b"\0" + self.vector.tobytes()
+
 
 @dataclass(slots=True)
 class Held:
     """What is read of passages, kept while several questions are ranked: languages and token vectors by row."""
 
     languages: dict[int, str] = field(default_factory=dict)
-    tokens: dict[int, Vectors | None] = field(default_factory=dict)
+    tokens: dict[int, Vectors] = field(default_factory=dict)
     size: int = 0
 
 
 class Hybrid:
     """Gathers evidence and orders by it. Safe to use from many threads."""
 
-    def __init__(self, neutral: Neutral, tokens: TokenSpace | None, fusion: Fusion) -> None:
+    def __init__(self, neutral: Neutral, tokens: TokenSpace | None) -> None:
         self._neutral = neutral
         self._tokens = tokens
-        self._fusion = fusion
-        told = f"{neutral.identity} {tokens.identity if tokens else ''}".encode() + fusion.array().tobytes()
+        self._fusion = neutral.fusion
+        told = f"{neutral.identity} {tokens.identity if tokens else ''}".encode() + self._fusion.array().tobytes()
         self.identity = sha256(told).hexdigest()[:16]
-        self._lock = threading.Lock()
-        self._lexical: OrderedDict[tuple[str, Field, Change], tuple[Rows, Vectors]] = OrderedDict()
+        self._sampling = Sampling()
+        self._sampled = Held()
+        self._matching: Remembered[Matches] = Remembered(2 * REMEMBERED)
+        self._usual: Remembered[dict[str, Usual]] = Remembered(REMEMBERED)
 
-    def window(
-        self,
-        asked: Asked,
-        nearest: Rows,
-        source: Source,
-        allowed: Rows | None = None,
-        held: Held | None = None,
-    ) -> tuple[Rows, NDArray[np.float64]]:
-        """Return the rows of the window in their order and their log odds of answering, (n,) each.
+    def windows(
+        self, asked: Asked, nearest: Sequence[Rows], alloweds: Sequence[Rows | None], source: Source, held: Held
+    ) -> list[tuple[Rows, Values]]:
+        """Return for each filter the rows of its window in their order, and their log odds of answering.
 
-        `nearest` are the allowed rows nearest in meaning, at least `WINDOW` of them if there are so many.
+        Of each, `nearest` are the rows nearest in meaning that it allows, at least `WINDOW` if there are so many.
         """
-        found = [self._matches(asked.text, name, source, allowed) for name in FIELDS]
-        rows = np.union1d(nearest[:WINDOW], np.concatenate([rows[:LEXICAL] for rows, _ in found])).astype(np.int64)
+        considered = []
+        for near, allowed in zip(nearest, alloweds, strict=True):
+            shared = [self._matches(asked, name, source, allowed)[0][:LEXICAL] for name in FIELDS]
+            considered.append(np.unique(np.concatenate([near[:WINDOW], *shared])))
+        rows = np.unique(np.concatenate(considered))
         if not len(rows):
-            return rows, np.zeros(0)
-        held = held or Held()
-        evidence = self.evidence(asked, rows, source, allowed, None, held)
-        if len(rows) > WINDOW:
-            logits = self._fusion.logit(evidence)
-            kept = np.sort(np.lexsort((rows, -logits))[:WINDOW])
-            rows = rows[kept]
-        evidence = self.evidence(asked, rows, source, allowed, self._late(asked, rows, source.connection, held), held)
-        logits = self._fusion.logit(evidence)
-        order = np.lexsort((rows, -logits))
-        return rows[order], logits[order]
+            return [(each, np.zeros(0)) for each in considered]
+        first = self._fusion.logit(self.evidence(asked, rows, source, alloweds, held, late=False))
+        kept = [each[_best(first[np.searchsorted(rows, each)], each, WINDOW)] for each in considered]
+        rows = np.unique(np.concatenate(kept))
+        logits = self._fusion.logit(self.evidence(asked, rows, source, alloweds, held, late=True))
+        found = []
+        for each in kept:
+            own = logits[np.searchsorted(rows, each)]
+            order = _best(own, each, WINDOW)
+            found.append((each[order], own[order]))
+        return found
 
-    def judge(self, asked: Asked, rows: Rows, source: Source) -> tuple[Vectors, NDArray[np.float64]]:
+    def judge(self, asked: Asked, rows: Rows, source: Source) -> tuple[Vectors, Values]:
         """Return similarity and log odds of answering of these rows (n,), the same whatever rows they come with."""
-        evidence = self.weighed(asked, rows, source)
-        return evidence.similarity, self._fusion.logit(evidence)
+        evidence = self.evidence(asked, rows, source, [None], Held(), late=True)
+        return _similarity(asked, rows, source), self._fusion.logit(evidence)
 
-    def weighed(self, asked: Asked, rows: Rows, source: Source) -> Evidence:
-        """Return all that speaks for these rows."""
-        held = Held()
-        return self.evidence(asked, rows, source, None, self._late(asked, rows, source.connection, held), held)
-
-    def lexical(self, asked: Asked, source: Source, allowed: Rows | None, k: int) -> tuple[Rows, NDArray[np.float64]]:
-        """Return the rows that share most words and sounds with a question, at most `k`, and what they score."""
-        rows = np.unique(np.concatenate([self._matches(asked.text, name, source, allowed)[0] for name in FIELDS]))
-        scores = self._fusion.lexical(self.evidence(asked, rows, source, allowed, None, Held()))
-        order = np.lexsort((rows, -scores))[:k]
-        return rows[order], scores[order]
+    def lexical(self, asked: Asked, source: Source, allowed: Rows | None, k: int, held: Held) -> Rows:
+        """Return the rows that share most words and sounds with a question, best first, at most `k`."""
+        rows = np.unique(np.concatenate([self._matches(asked, name, source, allowed)[0] for name in FIELDS]))
+        scores = self._fusion.lexical(self.evidence(asked, rows, source, [allowed], held, late=False))
+        return rows[_best(scores, rows, k)]
 
     def evidence(
-        self,
-        asked: Asked,
-        rows: Rows,
-        source: Source,
-        allowed: Rows | None,
-        late: Vectors | None,
-        held: Held,
+        self, asked: Asked, rows: Rows, source: Source, alloweds: Sequence[Rows | None], held: Held, *, late: bool
     ) -> Evidence:
-        """Return what speaks for these rows; `late` is NaN where it is not told."""
-        # einsum sums each row by itself, whatever rows come with it; a matrix product would not.
-        products = np.einsum("nd,d->n", source.index.vectors(rows).astype(np.float64), asked.vector.astype(np.float64))
-        similarity = products.astype(np.float32)
-        shared = {name: _looked_up(rows, *self._matches(asked.text, name, source, allowed)) for name in FIELDS}
-        unknown = [row for row in rows.tolist() if row not in held.languages]
-        if unknown:
-            held.languages.update(tables.languages_of(source.connection, unknown))
-        same = [asked.language.get(held.languages.get(row, ""), 0.0) for row in rows.tolist()]
+        """Return what speaks for these rows, each allowed by a filter; without `late`, MaxSim is left open."""
+        usual = self.usual(asked, source)
+        languages = _languages(rows, source, held)
+        compared = np.full(len(rows), np.nan, np.float32)
+        if late and self._tokens is not None and asked.tokens is not None:
+            compared = maxsim(asked.tokens, self.tokens(rows, source.connection, held))
         return Evidence(
-            similarity,
-            self._neutral.standing(similarity[None], asked.vector[None])[0],
-            np.full(len(rows), np.nan, np.float32) if late is None else late,
-            shared["sounds"],
-            shared["words"],
-            np.array(same, np.float32),
+            usual["meaning"].standing(_similarity(asked, rows, source), languages),
+            usual["late"].standing(compared, languages),
+            bounded(usual["sounds"].standing(self._shared(asked, "sounds", rows, source, alloweds), languages)),
+            bounded(usual["words"].standing(self._shared(asked, "words", rows, source, alloweds), languages)),
+            np.array([asked.language.get(code, 0.0) for code in languages]),
         )
 
-    def _late(self, asked: Asked, rows: Rows, connection: sqlite3.Connection, held: Held) -> Vectors | None:
-        """Return the MaxSim of each row; None where there are no tokens to compare."""
-        if self._tokens is None or asked.tokens is None:
-            return None
-        return maxsim(asked.tokens, self.tokens(rows, connection, held))
+    def usual(self, asked: Asked, source: Source) -> dict[str, Usual]:
+        """Return what is usual for a question, by kind of evidence."""
+        return self._usual.get((asked.key, source.change), lambda: self._measured(asked, source))
+
+    def _measured(self, asked: Asked, source: Source) -> dict[str, Usual]:
+        sample = self._sampling.sample(source.connection, source.index.rows(), source.change)
+        rows, codes = sample.rows, sample.languages
+        similarity = source.index.vectors(rows) @ asked.vector
+        found = {"meaning": Usual.of(similarity, codes, *self._neutral.usual(asked.vector, similarity))}
+        for name in FIELDS:
+            found[name] = Usual.of(self._shared(asked, name, rows, source, [None]), codes, *USUAL_LEXICAL)
+        some = sample.few(COMPARED, COMPARED_ALL)
+        late = np.zeros(0, np.float32)
+        if self._tokens is not None and asked.tokens is not None:
+            late = maxsim(asked.tokens, self.tokens(some.rows, source.connection, self._sampled))
+        known = ~np.isnan(late)
+        found["late"] = Usual.of(late[known], some.languages[: len(late)][known], *USUAL_LATE)
+        return found
 
     def tokens(self, rows: Rows, connection: sqlite3.Connection, held: Held) -> list[Vectors]:
         """Return the token vectors (t, width) of each row; of a row that has none, none."""
@@ -173,44 +190,96 @@ class Hybrid:
         if held.size > HELD:
             held.tokens, held.size = {}, 0
         unknown = [row for row in rows.tolist() if row not in held.tokens]
-        if unknown:
-            kept = tables.tokens_of(connection, unknown)
-            for row in unknown:
-                code = kept.get(row)
-                if code is not None and not self._tokens.sound(code):
-                    raise DamagedLibrary(damage(f"The token vectors of row {row} are not what was written"))
-                held.tokens[row] = None if code is None else self._tokens.restore(code)
-                held.size += 0 if code is None else 8 * len(code)
-        nothing = np.zeros((0, self._tokens.width), np.float32)
-        return [nothing if (each := held.tokens[row]) is None else each for row in rows.tolist()]
+        kept = tables.tokens_of(connection, unknown) if unknown else {}
+        for row in unknown:
+            code = kept.get(row, b"")
+            if not self._tokens.sound(code):
+                raise DamagedLibrary(damage(f"The token vectors of row {row} are not what was written"))
+            held.tokens[row] = self._tokens.restore(code)
+            held.size += 16 * len(code)
+        return [held.tokens[row] for row in rows.tolist()]
 
-    def _matches(self, text: str, name: Field, source: Source, allowed: Rows | None) -> tuple[Rows, Vectors]:
-        """Return rows and scores (BM25 as a share of its ceiling), best first, of those that a text's terms match."""
-        if not text:
-            return np.zeros(0, np.int64), np.zeros(0, np.float32)
+    def _shared(
+        self, asked: Asked, name: Field, rows: Rows, source: Source, alloweds: Sequence[Rows | None]
+    ) -> Vectors:
+        """Return BM25 of these rows as a share of its ceiling: 0 of those that are not among the best."""
+        if len(source.lexicon) <= WHOLE:
+            return _looked_up(rows, *self._matches(asked, name, source, None))
+        scores = [_looked_up(rows, *self._matches(asked, name, source, allowed)) for allowed in (None, *alloweds)]
+        best: Vectors = np.stack(scores).max(axis=0)
+        return best
+
+    def _matches(self, asked: Asked, name: Field, source: Source, allowed: Rows | None) -> Matches:
+        """Return the allowed rows that share terms with a question, best first, and their scores."""
         lexicon = source.lexicon
+        if not asked.text:
+            return np.zeros(0, np.int64), np.zeros(0, np.float32)
         if allowed is not None and len(lexicon) > WHOLE:
-            return self._scored(text, name, lexicon, DEEP, allowed)
-        key = (text, name, source.change)
-        with self._lock:
-            found = self._lexical.get(key)
-        if found is None:
-            found = self._scored(text, name, lexicon, WHOLE if len(lexicon) <= WHOLE else DEEP, None)
-            with self._lock:
-                self._lexical[key] = found
-                while len(self._lexical) > 2 * REMEMBERED:
-                    self._lexical.popitem(last=False)
+            return _scored(asked.text, name, lexicon, DEEP, allowed)
+        k = WHOLE if len(lexicon) <= WHOLE else DEEP
+        rows, scores = self._matching.get(
+            (asked.text, name, source.change), lambda: _scored(asked.text, name, lexicon, k, None)
+        )
         if allowed is None:
-            return found
-        rows, scores = found
+            return rows, scores
         here = _among(rows, allowed)
         return rows[here], scores[here]
 
-    def _scored(self, text: str, name: Field, lexicon: Lexicon, k: int, allowed: Rows | None) -> tuple[Rows, Vectors]:
-        terms = list(sounds.terms(text)) if name == "sounds" else [word.term for word in words(text)]
-        rows, scores = lexicon.candidates(name, terms, k, allowed)
-        ceiling = lexicon.ceiling(name, terms)
-        return rows, (scores / ceiling if ceiling > 0 else scores).astype(np.float32)
+
+def bounded(standing: Values) -> Values:
+    """Return how far something stands out, within `BOUND`: a passage that repeats the question's words is not sought."""
+    held: Values = BOUND * np.tanh(standing / BOUND)
+    return held
+
+
+class Remembered(Generic[Value]):
+    """The last so many values that were made, by key."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._values: OrderedDict[object, Value] = OrderedDict()
+
+    def get(self, key: object, make: Callable[[], Value]) -> Value:
+        """Return the value of a key, made where it is not remembered."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
+        value = make()
+        with self._lock:
+            self._values[key] = value
+            while len(self._values) > self._most:
+                self._values.popitem(last=False)
+        return value
+
+
+def _similarity(asked: Asked, rows: Rows, source: Source) -> Vectors:
+    # einsum sums each row by itself, whatever rows come with it; a matrix product would not.
+    vectors = source.index.vectors(rows)
+    found: Vectors = np.einsum("nd,d->n", vectors.astype(np.float64), asked.vector.astype(np.float64)).astype(
+        np.float32
+    )
+    return found
+
+
+def _languages(rows: Rows, source: Source, held: Held) -> list[str]:
+    unknown = [row for row in rows.tolist() if row not in held.languages]
+    if unknown:
+        held.languages.update(tables.languages_of(source.connection, unknown))
+    return [held.languages.get(row, "und") for row in rows.tolist()]
+
+
+def _scored(text: str, name: Field, lexicon: Lexicon, k: int, allowed: Rows | None) -> Matches:
+    terms = list(sounds.terms(text)) if name == "sounds" else [word.term for word in words(text)]
+    rows, scores = lexicon.candidates(name, terms, k, allowed)
+    ceiling = lexicon.ceiling(name, terms)
+    return rows, (scores / ceiling if ceiling > 0 else scores).astype(np.float32)
+
+
+def _best(scores: Values, rows: Rows, k: int) -> Rows:
+    """Return the places of the `k` best scores, best first, ties by row."""
+    return np.lexsort((rows, -scores))[:k]
 
 
 def _looked_up(rows: Rows, found: Rows, scores: Vectors) -> Vectors:

@@ -78,6 +78,7 @@ def inspect(store: Store, dim: int, space: Space, project: Project) -> list[Prob
         with store.reading() as connection:
             problems += _database(connection)
             problems += _articles(connection, dim)
+            problems += _tokens(connection)
     except DamagedLibrary as error:
         problems.append(Problem("library.sqlite", str(error), False))
     if all(problem.repairable for problem in problems):
@@ -122,6 +123,19 @@ def _articles(connection: sqlite3.Connection, dim: int) -> Iterator[Problem]:
         for position, passage in enumerate(tables.passages_of(connection, number)):
             for what in _passage(passage, position, str(id), len(str(text)), dim):
                 yield Problem(f"passage {passage.id} of article {id}", what, False)
+
+
+def _tokens(connection: sqlite3.Connection) -> Iterator[Problem]:
+    """Compare all token vectors with their checksums."""
+    if not tables.keeps_tokens(connection):
+        return
+    for row, code, checksum, there in connection.execute(
+        "SELECT tokens.row, code, tokens.checksum, passages.row FROM tokens LEFT JOIN passages USING (row)"
+    ):
+        if not isinstance(code, bytes) or checksum != tables.token_checksum(row, code):
+            yield Problem(f"tokens of row {row}", "are not what was written", False)
+        elif there is None:
+            yield Problem(f"tokens of row {row}", "are of no passage", False)
 
 
 def _passage(passage: StoredPassage, position: int, article_id: str, length: int, dim: int) -> Iterator[str]:

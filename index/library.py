@@ -84,7 +84,7 @@ class Library:
         known = TokenSpace.of(self._neutral.priors)
         # None where no token vectors are kept, or only ones of another kind than this version compares.
         self.token_space = known if known and known.identity == info.tokens else None
-        self._hybrid = Hybrid(self._neutral, self.token_space, self._neutral.fusion)
+        self._hybrid = Hybrid(self._neutral, self.token_space)
         self._wrote = False
         self._closed = False
 
@@ -310,44 +310,93 @@ class Library:
         queries: Vectors,
         languages: Sequence[Mapping[str, float]],
         k: int,
-        where: Filter | None = None,
+        wheres: Sequence[Filter | None] = (None,),
         mode: Mode = "dense",
         texts: Sequence[str] | None = None,
         tokens: Sequence[Vectors] | None = None,
-    ) -> tuple[Vectors, Rows]:
-        """Return scores and rows (q, k) of the best passages for each query vector (q, dim), best first.
+    ) -> list[Rows]:
+        """Return for each filter the rows (q, k) of the best passages for each query vector (q, dim), best first.
 
-        `languages` holds for each query the probabilities of its languages. Where fewer than k match, row -1
-        and score -inf fill up. Mode `raw` compares the encoder's own vectors. `texts` and `tokens`, the raw token
-        vectors, are what modes `hybrid` and `lexical` need besides. Scores are of one scale within a query only.
+        `languages` holds for each query the probabilities of its languages. Where fewer than k match, row -1 fills
+        up. Mode `raw` compares the encoder's own vectors. `texts`, and `tokens`, the raw token vectors, are what modes
+        `hybrid` and `lexical` need besides.
         """
         vectors = self._queries(queries, languages, mode)
         held = Held()
+        ranked = [np.full((len(vectors), k), -1, np.int64) for _ in wheres]
 
-        def ask(source: Source, allowed: Rows | None) -> tuple[Vectors, Rows]:
+        def ask(source: Source, _: Rows | None) -> list[Rows]:
+            alloweds = [
+                self._selection.rows(source.connection, where, source.change) if where else None for where in wheres
+            ]
+            depth = max(k, WINDOW) if mode == "hybrid" else k
+            nearest = [source.index.search(vectors, depth, allowed)[1] for allowed in alloweds]
             if mode in ("dense", "raw"):
-                return source.index.search(vectors, k, allowed)
-            depth = max(k, WINDOW) if mode == "hybrid" else 1
-            _, rows = source.index.search(vectors, depth, allowed)
-            ranked = np.full((len(vectors), k), -1, np.int64)
-
-            def one(number: int) -> None:
-                asked = self._asked(vectors[number], languages[number], number, texts, tokens)
-                tail = rows[number][rows[number] >= 0]
-                if mode == "lexical":
-                    order = self._hybrid.lexical(asked, source, allowed, k)[0]
-                else:
-                    window, _ = self._hybrid.window(asked, tail, source, allowed, held)
-                    order = np.concatenate([window, tail[~np.isin(tail, window)]])
-                ranked[number, : min(k, len(order))] = order[:k]
-
+                return nearest
             for number in range(len(vectors)):
-                one(number)
-            given = np.where(ranked >= 0, -np.arange(k, dtype=np.float32)[None, :], -np.inf).astype(np.float32)
-            return given, ranked
-
-        with self._consistent(mode, where, ask) as (_, ranked):
+                asked = self._asked(vectors[number], languages[number], number, texts, tokens)
+                if mode == "lexical":
+                    orders = [self._hybrid.lexical(asked, source, allowed, k, held) for allowed in alloweds]
+                else:
+                    near = [rows[number][rows[number] >= 0] for rows in nearest]
+                    windows = self._hybrid.windows(asked, near, alloweds, source, held)
+                    orders = [np.append(own, n[~np.isin(n, own)]) for (own, _), n in zip(windows, near, strict=True)]
+                for rows, order in zip(ranked, orders, strict=True):
+                    rows[number, : min(k, len(order))] = order[:k]
             return ranked
+
+        with self._consistent(mode, None, ask) as (_, found):
+            return found
+
+    def first(
+        self,
+        queries: Vectors,
+        languages: Sequence[Mapping[str, float]],
+        wheres: Sequence[Filter | None] = (None,),
+        mode: Mode = "dense",
+        texts: Sequence[str] | None = None,
+        tokens: Sequence[Vectors] | None = None,
+    ) -> tuple[Rows, Vectors]:
+        """Return for each filter and query the row of the first hit, -1 where there is none, and how relevant it is,
+        (filters, q) each: its relevance; in mode `raw`, and without calibration, its similarity. As `rank` otherwise.
+        """
+        vectors = self._queries(queries, languages, mode)
+        shape = (len(wheres), len(vectors))
+        first, relevance = np.full(shape, -1, np.int64), np.zeros(shape, np.float32)
+        held = Held()
+
+        def ask(source: Source, _: Rows | None) -> tuple[Rows, Vectors]:
+            alloweds = [
+                self._selection.rows(source.connection, where, source.change) if where else None for where in wheres
+            ]
+            depth = WINDOW if mode == "hybrid" else 1
+            nearest = [source.index.search(vectors, depth, allowed) for allowed in alloweds]
+            for number in range(len(vectors)):
+                asked = self._asked(vectors[number], languages[number], number, texts, tokens)
+                if mode == "hybrid":
+                    near = [rows[number][rows[number] >= 0] for _, rows in nearest]
+                    windows = self._hybrid.windows(asked, near, alloweds, source, held)
+                    found = [(rows[:1], probability(logits[:1])) for rows, logits in windows]
+                elif mode == "lexical":
+                    tops = [self._hybrid.lexical(asked, source, allowed, 1, held) for allowed in alloweds]
+                    found = [(top, probability(self._hybrid.judge(asked, top, source)[1])) for top in tops]
+                else:
+                    found = [
+                        (rows[number][:1], self._relevance(scores[number][:1], asked.vector, mode))
+                        for scores, rows in nearest
+                    ]
+                for place, (row, chance) in enumerate(found):
+                    if len(row) and row[0] >= 0:
+                        first[place, number], relevance[place, number] = row[0], chance[0]
+            return first, relevance
+
+        with self._consistent(mode, None, ask) as (_, answered):
+            return answered
+
+    def _relevance(self, scores: Vectors, query: Vectors, mode: Mode) -> NDArray[np.float64]:
+        if mode == "raw" or not self._neutral.calibrated:
+            return scores.astype(np.float64)
+        return self._neutral.relevance(scores, query)
 
     def search(
         self,
@@ -422,7 +471,7 @@ class Library:
                 nearest.append(source.index.search(vector[None], k, allowed)[1][0])
             rows = np.unique(np.concatenate(nearest))
             rows = rows[rows >= 0]
-            return self._hybrid.weighed(asked, rows, source), rows
+            return self._hybrid.evidence(asked, rows, source, [None], Held(), late=True), rows
 
         with self._consistent("hybrid", None, ask) as (_, found):
             return found
@@ -474,9 +523,10 @@ class Library:
     def _window(self, asked: Asked, mode: Mode, source: Source, allowed: Rows | None) -> tuple[int, ...]:
         """Return the rows of the window in their order."""
         if mode == "lexical":
-            return tuple(self._hybrid.lexical(asked, source, allowed, MOST_LEXICAL)[0].tolist())
+            return tuple(self._hybrid.lexical(asked, source, allowed, MOST_LEXICAL, Held()).tolist())
         _, rows = source.index.search(asked.vector[None], WINDOW, allowed)
-        return tuple(self._hybrid.window(asked, rows[0][rows[0] >= 0], source, allowed)[0].tolist())
+        ((window, _),) = self._hybrid.windows(asked, [rows[0][rows[0] >= 0]], [allowed], source, Held())
+        return tuple(window.tolist())
 
     def _relevant(
         self, asked: Asked, rows: Rows, source: Source, least: float | None, most: int

@@ -160,6 +160,17 @@ class Neutral:
         """Tell whether relevance is known."""
         return self.priors is not None
 
+    def usual(self, query: Vectors, similarities: NDArray[np.float32]) -> tuple[float, float]:
+        """Return mean and deviation of the similarities that ordinary passages have with a query (dim,).
+
+        Of a model nobody has looked at, those of the passages at hand.
+        """
+        if self.priors is None:
+            known = len(similarities) > 1
+            return (float(similarities.mean()), float(similarities.std()) + 1e-3) if known else (0.0, 0.1)
+        variance = float(query @ self.priors.spread @ query)
+        return float(query @ self.priors.centre), max(variance, 1e-12) ** 0.5
+
     def standing(self, similarities: NDArray[np.float32], queries: Vectors) -> NDArray[np.float64]:
         """Return how far similarities (q, k) stand out for their queries, neutral vectors (q, dim), in deviations.
 
@@ -168,8 +179,7 @@ class Neutral:
         model that is `calibrated`.
         """
         if self.priors is None:
-            # Of a model nobody has looked at: a tenth of a cosine is a lot.
-            return similarities.astype(np.float64) * 10
+            raise ValueError("There is no calibration for this model.")
         mean = queries @ self.priors.centre
         variance = ((queries @ self.priors.spread) * queries).sum(axis=1)
         deviation = np.sqrt(np.maximum(variance.astype(np.float64), 1e-12))

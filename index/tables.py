@@ -259,6 +259,11 @@ def vectors_of(connection: sqlite3.Connection, rows: Sequence[int], dim: int) ->
     return {row: np.frombuffer(passage.vector, "<f4", count=dim) for row, passage in stored.items()}
 
 
+def keeps_tokens(connection: sqlite3.Connection) -> bool:
+    """Tell whether the database has token vectors at all: one of the first schema has not."""
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'tokens'").fetchone() is not None
+
+
 def token_figures(connection: sqlite3.Connection) -> tuple[int, int]:
     """Return of how many passages token vectors are kept, and how many bytes these are."""
     count, size = connection.execute("SELECT count(*), total(length(code)) FROM tokens").fetchone()

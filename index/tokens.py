@@ -1,8 +1,9 @@
 """Token vectors for late interaction: how they are kept small, and how a question is held against a passage's.
 
 Of each token the language-neutral vector is kept: what tokens of its language have of their own, and what all have in
-common, is subtracted, as for whole passages (`index.neutral`). It is then projected onto the directions in which tokens
-differ most, turned so that these weigh the same, and written in 4 bits a number (docs/ranking.md has what that costs).
+common, is subtracted, as for whole passages (`index.neutral`). It is then turned at random, so that no number in it
+weighs more than another, and written in 2 bits a number: 96 bytes a token of the default model. Fewer directions in more
+bits, the leading principal components, lost more (benchmarks/results.md).
 
 A passage is compared by MaxSim (Khattab and Zaharia 2020, "ColBERT", section 3.3): for each token of the question the
 cosine of the passage's nearest token, averaged over the question's tokens.
@@ -18,14 +19,14 @@ from index.neutral import Priors, TokenPriors, offsets
 
 Vectors = NDArray[np.float32]
 
-# The step of the 16 levels, in standard deviations: the best for a Gaussian (Max 1960, "Quantizing for minimum
-# distortion", table II).
-STEP = 0.3352
-LEVELS = ((np.arange(16) - 7.5) * STEP).astype(np.float32)
+# The four levels that keep most of a Gaussian, in standard deviations, and where the outer ones begin (Max 1960,
+# "Quantizing for minimum distortion", table I).
+LEVELS = np.array([-1.510, -0.4528, 0.4528, 1.510], np.float32)
+EDGE = 0.9816
 
-# Two numbers in a byte: the first in the low half.
-PAIRS = np.stack([LEVELS[np.arange(256) & 15], LEVELS[np.arange(256) >> 4]], axis=1)
-SQUARES = (PAIRS**2).sum(axis=1)
+# Four numbers in a byte, the first in the lowest bits.
+FOURS = np.stack([LEVELS[np.arange(256) >> shift & 3] for shift in (0, 2, 4, 6)], axis=1)
+SQUARES = (FOURS**2).sum(axis=1)
 
 
 class TokenSpace:
@@ -38,7 +39,7 @@ class TokenSpace:
         self._number = {code: number for number, code in enumerate(languages)}
         self._passages = offsets(priors.passages, 1.0, 1.0)
         self._queries = offsets(priors.queries, 1.0, 1.0)
-        told = repr(tuple(languages)).encode() + STEP.hex().encode()
+        told = repr(tuple(languages)).encode() + LEVELS.tobytes()
         parts = (self._projection, self._passages)
         self.identity = sha256(told + b"".join(part.tobytes() for part in parts)).hexdigest()[:16]
 
@@ -48,12 +49,13 @@ class TokenSpace:
         return None if priors is None or priors.tokens is None else cls(priors.tokens, priors.languages)
 
     def compress(self, tokens: Vectors, language: str) -> bytes:
-        """Return the passage's token vectors (t, token_dim) as they are kept: `width` / 2 bytes a token."""
+        """Return the passage's token vectors (t, token_dim) as they are kept: `width` / 4 bytes a token."""
         small = tokens @ self._projection - self._passages[self._number.get(language, -1)]
         # Of unit length each of the numbers has variance 1 / width; here they get variance 1.
         small *= np.sqrt(self.width) / np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-12)
-        levels = np.clip(np.floor(small / STEP) + 8, 0, 15).astype(np.uint8)
-        return bytes((levels[:, 0::2] | levels[:, 1::2] << 4).tobytes())
+        levels = (small > -EDGE).astype(np.uint8) + (small > 0) + (small > EDGE)
+        packed = levels[:, 0::4] | levels[:, 1::4] << 2 | levels[:, 2::4] << 4 | levels[:, 3::4] << 6
+        return bytes(packed.tobytes())
 
     def query(self, tokens: Vectors, language: Mapping[str, float]) -> Vectors:
         """Return the question's token vectors (t, width), unit length, for `maxsim`; one of no tokens has none."""
@@ -68,14 +70,14 @@ class TokenSpace:
 
     def restore(self, code: bytes) -> Vectors:
         """Return kept token vectors (t, width), unit length."""
-        codes = np.frombuffer(code, np.uint8).reshape(-1, self.width // 2)
-        values = PAIRS[codes].reshape(len(codes), self.width)
+        codes = np.frombuffer(code, np.uint8).reshape(-1, self.width // 4)
+        values = FOURS[codes].reshape(len(codes), self.width)
         found: Vectors = values / np.sqrt(SQUARES[codes].sum(axis=1, keepdims=True))
         return found
 
     def sound(self, code: bytes) -> bool:
         """Tell whether bytes can be a passage's tokens."""
-        return len(code) % (self.width // 2) == 0
+        return len(code) % (self.width // 4) == 0
 
 
 def maxsim(query: Vectors, passages: Sequence[Vectors]) -> Vectors:
@@ -84,11 +86,11 @@ def maxsim(query: Vectors, passages: Sequence[Vectors]) -> Vectors:
     NaN for a passage, or a query, of no tokens.
     """
     scores = np.full(len(passages), np.nan, np.float32)
-    some = [place for place, passage in enumerate(passages) if len(passage)]
-    if some and len(query):
-        bounds = np.cumsum([0] + [len(passages[place]) for place in some[:-1]])
-        cosines = query @ np.concatenate([passages[place] for place in some]).T
-        scores[some] = np.maximum.reduceat(cosines, bounds, axis=1).mean(axis=0)
+    if len(query):
+        turned = np.ascontiguousarray(query.T)
+        for place, passage in enumerate(passages):
+            if len(passage):
+                scores[place] = (passage @ turned).max(axis=0).mean()
     return scores
 
 

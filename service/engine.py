@@ -181,21 +181,31 @@ class Engine:
         return self._encoded(queries, guesses)
 
     def rank(
-        self, questions: Questions, k: int, where: Filter | None = None, mode: Mode = "hybrid"
-    ) -> list[list[tuple[str, float]]]:
-        """Return for each question its best articles by their best passage, at most `k`, as (article id, score)."""
-        scores, rows = self.library.rank(
-            questions.vectors, questions.languages, 2 * k, where, mode, questions.texts, questions.tokens
+        self, questions: Questions, k: int, wheres: Sequence[Filter | None] = (None,), mode: Mode = "hybrid"
+    ) -> list[list[list[str]]]:
+        """Return for each filter, and each question, its best articles by their best passage, at most `k` ids."""
+        ranked = self.library.rank(
+            questions.vectors, questions.languages, 2 * k, wheres, mode, questions.texts, questions.tokens
+        )
+        every = np.unique(np.concatenate([rows.ravel() for rows in ranked]))
+        articles = self.library.article_ids(every[every >= 0])
+        return [
+            [list(dict.fromkeys(articles[row] for row in question if row >= 0))[:k] for question in rows.tolist()]
+            for rows in ranked
+        ]
+
+    def first(
+        self, questions: Questions, wheres: Sequence[Filter | None] = (None,), mode: Mode = "hybrid"
+    ) -> list[list[tuple[str | None, float]]]:
+        """Return for each filter, and each question, the article of the first hit, if any, and how relevant it is."""
+        rows, relevance = self.library.first(
+            questions.vectors, questions.languages, wheres, mode, questions.texts, questions.tokens
         )
         articles = self.library.article_ids(np.unique(rows[rows >= 0]))
-        ranked = []
-        for question_scores, question_rows in zip(scores.tolist(), rows.tolist(), strict=True):
-            best: dict[str, float] = {}
-            for score, row in zip(question_scores, question_rows, strict=True):
-                if row >= 0:
-                    best.setdefault(articles[row], score)
-            ranked.append(list(best.items())[:k])
-        return ranked
+        return [
+            [(articles.get(row), chance) for row, chance in zip(own.tolist(), chances.tolist(), strict=True)]
+            for own, chances in zip(rows, relevance, strict=True)
+        ]
 
     def delete(self, article_id: str) -> bool:
         """Remove an article for good; return whether there was one."""

@@ -29,7 +29,7 @@ BATCH = 512  # questions ranked at once: bounds the scores held in memory
 
 Advance = Callable[[str, float], None]
 Qrels = dict[str, dict[str, int]]
-Ranking = list[tuple[str, float]]
+Ranking = list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,32 +106,31 @@ def evaluate(
         chosen = _choose(judged, article_languages, pairs)
         identities = sorted(judged.qrels)
         questions = _questions(engine, [judged.queries[identity] for identity in identities], progress)
-        positions = {identity: position for position, identity in enumerate(identities)}
 
-        figures = {}
-        for number, (pair, qrels) in enumerate(sorted(chosen.items())):
-            rows = [positions[identity] for identity in qrels]
-            where = parse_filter(None, [pair[1]])
-            rankings = [
-                ranking
-                for batch in _batches(questions, rows)
-                for ranking in engine.rank(batch, PAIR_DEPTH, where, mode)
-            ]
-            figures[pair] = {
+        rankings: dict[tuple[str, str] | None, dict[str, Ranking]] = defaultdict(dict)
+        wheres = {pair: parse_filter(None, [pair[1]]) for pair in chosen}
+        for rows in _batches(range(len(identities))):
+            own = [judged.languages[identities[row]] for row in rows]
+            for language in sorted(set(own)):
+                # All that is asked of a question at once: what is found out about it serves every filter.
+                asked = [row for row, code in zip(rows, own, strict=True) if code == language]
+                pairs_here = [pair for pair in sorted(chosen) if pair[0] == language]
+                ranked = engine.rank(
+                    _some(questions, asked), POOLED_DEPTH, [*(wheres[pair] for pair in pairs_here), None], mode
+                )
+                for pair, lists in zip([*pairs_here, None], ranked, strict=True):
+                    rankings[pair].update((identities[row], each) for row, each in zip(asked, lists, strict=True))
+            _tell(progress, "ranking", (rows[-1] + 1) / len(identities))
+        figures = {
+            pair: {
                 "queries": len(qrels),
-                **measure(PAIR_MEASURES, qrels, dict(zip(qrels, rankings, strict=True))),
+                **measure(PAIR_MEASURES, qrels, {each: rankings[pair][each][:PAIR_DEPTH] for each in qrels}),
             }
-            _tell(progress, "ranking", (number + 1) / (len(chosen) + 1))
-
-        rankings = [
-            ranking
-            for batch in _batches(questions, list(range(len(identities))))
-            for ranking in engine.rank(batch, POOLED_DEPTH, None, mode)
-        ]
-        everything = dict(zip(identities, rankings, strict=True))
+            for pair, qrels in sorted(chosen.items())
+        }
+        everything = rankings[None]
         pooled: dict[str, Any] = measure(POOLED_MEASURES, judged.qrels, everything)
         pooled["same_language_top1"] = _same_language(everything, judged.languages, article_languages)
-        _tell(progress, "ranking", 1.0)
         model = engine.encoder.name
     return {
         "dataset": judged.name,
@@ -143,6 +142,108 @@ def evaluate(
         "cross": _means([figure for (asked, found), figure in figures.items() if asked != found]),
         "pooled": pooled,
     }
+
+
+def answerable(
+    folder: Path,
+    open_engine: Callable[[Path], Engine],
+    *,
+    mode: Mode = "hybrid",
+    queries_per_language: int | None = None,
+    seed: int = 0,
+    progress: Advance | None = None,
+) -> dict[str, Any]:
+    """Return how well relevance tells whether anything answers, on the judgments in `folder` with half of the answers
+    taken away.
+
+    Every second article is left out of the library, and all questions stay; passages are of one article where their
+    `metadata` has the same `article`, and else where one question is answered by both. Each question is asked over the
+    passages of each language, and over all together. `auroc` is that of the first hit's relevance over all of these at
+    once, with one threshold; `ece` its expected calibration error in fifteen bins (Guo et al. 2017, "On calibration of
+    modern neural networks"), right being a first hit that answers.
+    """
+    judged = Judgments.read(folder)
+    if queries_per_language is not None:
+        judged = judged.sampled(queries_per_language, seed)
+    gone = every_second(judged)
+    kept = [draft for draft in judged.drafts if draft.id not in gone]
+    with (
+        tempfile.TemporaryDirectory(prefix="dragoman-evaluate-") as temporary,
+        open_engine(Path(temporary)) as engine,
+    ):
+        languages = _fill(engine, kept, progress)
+        identities = sorted(judged.qrels)
+        questions = _questions(engine, [judged.queries[identity] for identity in identities], progress)
+        codes = sorted(set(languages.values()))
+        wheres = [*(parse_filter(None, [code]) for code in codes), None]
+        chances, there, right = [], [], []
+        for rows in _batches(range(len(identities))):
+            for code, found in zip([*codes, None], engine.first(_some(questions, rows), wheres, mode), strict=True):
+                for row, (article, chance) in zip(rows, found, strict=True):
+                    grades = judged.qrels[identities[row]]
+                    answers = [each for each, grade in grades.items() if grade > 0 and each in languages]
+                    if article is not None:
+                        chances.append(chance)
+                        there.append(any(code is None or languages[each] == code for each in answers))
+                        right.append(grades.get(article, 0) > 0)
+            _tell(progress, "ranking", (rows[-1] + 1) / len(identities))
+    return {
+        "dataset": judged.name,
+        "mode": mode,
+        "asked": len(chances),
+        "answerable": round(sum(there) / len(there), 6) if there else None,
+        "auroc": auroc(chances, there),
+        "ece": calibration_error(chances, right),
+        "reliability": reliability(chances, right),
+    }
+
+
+def every_second(judged: Judgments) -> set[str]:
+    """Return the ids of every second article's passages, in the order in which articles first come."""
+    answering: dict[str, str] = {}
+    for query, grades in sorted(judged.qrels.items()):
+        for article in grades:
+            answering.setdefault(article, query)
+    groups: dict[str, list[str]] = {}
+    for draft in judged.drafts:
+        if draft.id is not None:
+            # Without a name, what answers the same question; what answers none is an article of its own.
+            name = str(draft.metadata.get("article", "")) or answering.get(draft.id, draft.id)
+            groups.setdefault(name, []).append(draft.id)
+    return {identity for number, group in enumerate(groups.values()) if number % 2 for identity in group}
+
+
+def auroc(chances: Sequence[float], positive: Sequence[bool]) -> float | None:
+    """Return the area under the ROC curve: how often a positive has the greater chance (ties count half)."""
+    yes = np.array([chance for chance, is_so in zip(chances, positive, strict=True) if is_so])
+    no = np.sort([chance for chance, is_so in zip(chances, positive, strict=True) if not is_so])
+    if not len(yes) or not len(no):
+        return None
+    below, upto = np.searchsorted(no, yes, "left"), np.searchsorted(no, yes, "right")
+    return round(float((below + upto).mean() / 2 / len(no)), 6)
+
+
+def reliability(chances: Sequence[float], right: Sequence[bool], bins: int = 15) -> list[dict[str, float]]:
+    """Return for each bin of equal width that holds any: how many, their mean chance, and how many were right."""
+    given, so = np.array(chances), np.array(right, dtype=np.float64)
+    places = np.minimum((given * bins).astype(np.int64), bins - 1)
+    return [
+        {
+            "count": int((places == place).sum()),
+            "relevance": round(float(given[places == place].mean()), 6),
+            "answered": round(float(so[places == place].mean()), 6),
+        }
+        for place in np.unique(places).tolist()
+    ]
+
+
+def calibration_error(chances: Sequence[float], right: Sequence[bool]) -> float | None:
+    """Return the expected calibration error: the mean gap of the bins between chance and truth, by their counts."""
+    found = reliability(chances, right)
+    total = sum(each["count"] for each in found)
+    if not total:
+        return None
+    return round(sum(each["count"] * abs(each["relevance"] - each["answered"]) for each in found) / total, 6)
 
 
 def parse_pairs(text: str) -> list[tuple[str, str]]:
@@ -165,7 +266,7 @@ def measure(measures: Mapping[str, Any], qrels: Qrels, rankings: Mapping[str, Ra
     articles were given, their scores are replaced by their ranks.
     """
     run = {
-        identity: {article: float(-rank) for rank, (article, _) in enumerate(ranking)}
+        identity: {article: float(-rank) for rank, article in enumerate(ranking)}
         for identity, ranking in rankings.items()
     }
     evaluator = ir_measures.pytrec_eval.evaluator(list(measures.values()), qrels)
@@ -217,23 +318,27 @@ def _questions(engine: Engine, texts: Sequence[str], progress: Advance | None) -
     )
 
 
-def _batches(questions: Questions, rows: Sequence[int]) -> Iterator[Questions]:
-    """Yield the questions of `rows` in batches."""
+def _batches(rows: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the rows by so many as are ranked at once."""
     for start in range(0, len(rows), BATCH):
-        some = list(rows[start : start + BATCH])
-        yield Questions(
-            questions.vectors[some],
-            [questions.languages[row] for row in some],
-            [questions.texts[row] for row in some],
-            None if questions.tokens is None else [questions.tokens[row] for row in some],
-        )
+        yield list(rows[start : start + BATCH])
+
+
+def _some(questions: Questions, rows: Sequence[int]) -> Questions:
+    """Return the questions of these rows."""
+    return Questions(
+        questions.vectors[list(rows)],
+        [questions.languages[row] for row in rows],
+        [questions.texts[row] for row in rows],
+        None if questions.tokens is None else [questions.tokens[row] for row in rows],
+    )
 
 
 def _same_language(
     rankings: Mapping[str, Ranking], languages: Mapping[str, str], article_languages: Mapping[str, str]
 ) -> float:
     """Return the share of questions whose first article is in their own language."""
-    tops = [article_languages[ranking[0][0]] == languages[query] for query, ranking in rankings.items() if ranking]
+    tops = [article_languages[ranking[0]] == languages[query] for query, ranking in rankings.items() if ranking]
     return round(sum(tops) / len(tops), 6) if tops else 0.0
 
 

@@ -268,6 +268,13 @@ def evaluate(
         int | None, typer.Option(min=1, metavar="N", help="A sample of so many questions in each language.")
     ] = None,
     seed: Annotated[int, typer.Option(metavar="S", help="What the sample is drawn with.")] = 0,
+    answerable: Annotated[
+        bool,
+        typer.Option(
+            "--answerable",
+            help="Leave every second article out, and measure how well relevance tells whether anything answers.",
+        ),
+    ] = False,
     data: Annotated[
         Path | None,
         typer.Option("--data", metavar="DIR", help="Not touched: the articles go to a library of their own."),
@@ -278,6 +285,7 @@ def evaluate(
 ) -> None:
     """Measure ranking on judgments: nDCG@10, recall and more, by pair of languages."""
     from service.engine import Engine
+    from service.evaluation import answerable as measure_answerable
     from service.evaluation import evaluate as measure
     from service.evaluation import parse_pairs
 
@@ -286,10 +294,12 @@ def evaluate(
         chosen = parse_pairs(pairs) if pairs is not None else []
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--pairs") from None
+    if answerable and chosen:
+        raise typer.BadParameter("is measured over all languages; leave --pairs out.", param_hint="--answerable")
     with bar() as progress:
-        report = measure(
-            folder,
-            lambda place: Engine.open(
+
+        def opened(place: Path) -> Engine:
+            return Engine.open(
                 place,
                 model=settings.model,
                 backend=settings.backend,
@@ -297,18 +307,21 @@ def evaluate(
                 late_interaction=settings.late_interaction,
                 report=say,
                 progress=progress,
-            ),
-            mode=_mode(mode),
-            pairs=chosen,
-            queries_per_language=queries_per_language,
-            seed=seed,
-            progress=progress,
-            report=say,
-        )
+            )
+
+        sample: dict[str, Any] = {"queries_per_language": queries_per_language, "seed": seed, "progress": progress}
+        if answerable:
+            report = measure_answerable(folder, opened, mode=_mode(mode), **sample)
+        else:
+            report = measure(folder, opened, mode=_mode(mode), pairs=chosen, report=say, **sample)
     if as_json:
         out(json.dumps(report, ensure_ascii=False))
-        return
-    _print_report(report)
+    elif answerable:
+        bins = report.pop("reliability")
+        print_rows([(name, clean(str(value))) for name, value in report.items()])
+        print_table(("first hits", "relevance", "answered"), [[str(each) for each in bin.values()] for bin in bins])
+    else:
+        _print_report(report)
 
 
 def _print_report(report: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from embed import Encoder, load_encoder
 from tests.fakes import ToyEncoder
@@ -52,6 +53,41 @@ def test_a_text_has_the_same_vector_in_any_company(encoder: Encoder) -> None:
     np.testing.assert_allclose(together, alone, atol=5e-3)
     backwards = encoder.encode_passages(TEXTS[::-1])[::-1]
     np.testing.assert_allclose(together, backwards, atol=5e-3)
+
+
+def test_tokens_come_with_the_vectors(encoder: Encoder) -> None:
+    """Each text's own tokens have vectors, one for each span of it, in any company; the vectors are as without them."""
+    texts = [text for text in TEXTS if text]
+    for encode, limit in ((encoder.encode_queries, 24), (encoder.encode_passages, 10_000)):
+        kept: dict[int, NDArray[np.float32]] = {}
+        vectors = encode(texts, keep=kept.__setitem__)
+        np.testing.assert_allclose(vectors, encode(texts), atol=1e-6)
+        assert sorted(kept) == (list(range(len(texts))) if encoder.token_dim else [])
+        for place, tokens in kept.items():
+            spans = encoder.token_spans(texts[place])
+            assert tokens.shape == (min(len(spans), limit), encoder.token_dim)
+            alone: dict[int, NDArray[np.float32]] = {}
+            encode([texts[place]], keep=alone.__setitem__)
+            np.testing.assert_allclose(alone[0], tokens, atol=0.05)
+
+
+def test_token_spans_are_the_words(encoders: dict[str, Encoder]) -> None:
+    """Prompt and special tokens are left out, and white space is no part of a token."""
+    for kind in ("torch", "openvino"):
+        spans = encoders[kind].token_spans("water  in পানি")
+        assert [("water  in পানি")[start:end] for start, end in spans] == ["water", "in", "পানি"]
+    assert encoders["toy"].token_spans("water") == []
+
+
+def test_tokens_of_both_backends_agree(encoders: dict[str, Encoder]) -> None:
+    """Also of a passage over the window, whose tokens are those of its parts."""
+    texts = ["water in the river", "flood of rain", "water " * 60]
+    kept: dict[str, dict[int, NDArray[np.float32]]] = {"torch": {}, "openvino": {}}
+    for kind, tokens in kept.items():
+        encoders[kind].encode_passages(texts, keep=tokens.__setitem__)
+    for place in range(len(texts)):
+        np.testing.assert_allclose(kept["torch"][place], kept["openvino"][place], atol=0.05)
+    assert len(kept["torch"][2]) == 60
 
 
 def test_a_text_alone_has_one_vector(encoder: Encoder) -> None:

@@ -74,7 +74,7 @@ def test_killed_while_adding(whole_run: float, tmp_path: Path) -> None:
                 assert library.get(id).text == article(id).text
             if ids:
                 questions = np.stack([vector_of(f"{id} ends.") for id in ids])
-                _, rows = library.rank(questions, [{}] * len(ids), 1)
+                (rows,) = library.rank(questions, [{}] * len(ids), 1)
                 articles = library.article_ids(rows[:, 0])
                 assert [articles[row] for row in rows[:, 0].tolist()] == ids
             # Besides them, the one that was under way may be there, and then it is there whole.

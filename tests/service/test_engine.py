@@ -153,13 +153,12 @@ def test_a_filter_on_an_unknown_field_is_refused(toy_engine: Engine) -> None:
 
 
 def test_rank_gives_articles_by_their_best_passage(toy_engine: Engine) -> None:
-    """An article of many passages comes once, with the score of the best."""
+    """An article of many passages comes once, where its best one stands."""
     list(toy_engine.add([Draft("flood\n\nbank\n\narmy", id="three", language="en"), FLOOD_BN]))
 
-    ranked = toy_engine.rank(toy_engine.questions(["flood"], ["en"]), k=5)
+    ((ranked,),) = toy_engine.rank(toy_engine.questions(["flood"], ["en"]), k=5)
 
-    assert [article for article, _ in ranked[0]] == ["three", "flood-bn"]
-    assert ranked[0][0][1] == pytest.approx(toy_engine.search("flood").hits[0].similarity)
+    assert ranked == ["three", "flood-bn"]
 
 
 def test_questions_know_their_languages(toy_engine: Engine) -> None:

@@ -47,6 +47,7 @@ def test_add_search_show_replace_delete(web: TestClient) -> None:
     [hit] = found["hits"]
     passage_id, similarity = hit.pop("passage_id"), hit.pop("similarity")
     assert 0.5 < similarity <= 1
+    assert hit.pop("raw_similarity") == similarity  # the toy's space is its own
     assert hit == {
         "rank": 1,
         "article_id": "flood",

@@ -80,7 +80,7 @@ def test_control_characters_in_a_question_are_spaces() -> None:
         ({"query": "a", "limit": 101}, "less than or equal to 100"),
         ({"query": "a", "limit": "5"}, "valid integer"),
         ({"query": "a", "limit": True}, "valid integer"),
-        ({"query": "a", "mode": "magic"}, "'dense' or 'raw'"),
+        ({"query": "a", "mode": "magic"}, "'hybrid', 'dense', 'lexical' or 'raw'"),
         ({"query": "a", "min_relevance": 1.5}, "less than or equal to 1"),
         ({"query": "a", "min_relevance": float("nan")}, "less than or equal to 1"),
         ({"query": "a", "languages": "bn"}, "valid list"),

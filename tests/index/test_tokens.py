@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from index.neutral import TokenPriors
+from index.tokens import TokenSpace, maxsim, met
+from tests.index.samples import units
+
+WIDTH, LANGUAGES = 64, ("bn", "en")
+
+
+@pytest.fixture
+def space() -> TokenSpace:
+    """A space of 64 numbers a token, in which Bengali and English tokens have means of their own."""
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((WIDTH, WIDTH)))[0].astype(np.float32)
+    return TokenSpace(TokenPriors(turn, units(1, 2, WIDTH) @ turn, units(2, 2, WIDTH) @ turn), LANGUAGES)
+
+
+def exact(query: NDArray[np.float32], passage: NDArray[np.float32]) -> float:
+    """Return MaxSim as its definition reads."""
+    return float(np.mean([max(float(q @ p) for p in passage) for q in query]))
+
+
+def test_maxsim_is_the_mean_of_each_tokens_best() -> None:
+    """For each token of the question, its nearest in the passage; averaged."""
+    query, passages = units(3, 5), [units(4, 7), units(5, 1), units(6, 30)]
+
+    np.testing.assert_allclose(maxsim(query, passages), [exact(query, each) for each in passages], atol=1e-6)
+
+
+def test_a_passage_without_tokens_has_no_score() -> None:
+    """What was added without token vectors is told apart from what does not match."""
+    none = np.zeros((0, 16), np.float32)
+
+    assert np.isnan(maxsim(units(3, 5), [none, units(4, 7)])).tolist() == [True, False]
+    assert np.isnan(maxsim(none, [units(4, 7)])).all()
+
+
+def test_tokens_are_kept_in_two_bits_a_number(space: TokenSpace) -> None:
+    """A token takes a quarter of a byte a number, and comes back near to where it was, at length 1."""
+    tokens = units(7, 200, WIDTH)
+
+    code = space.compress(tokens, "xx")
+    restored = space.restore(code)
+
+    assert len(code) == 200 * WIDTH // 4
+    assert space.sound(code)
+    assert not space.sound(code[:-1])
+    np.testing.assert_allclose(np.linalg.norm(restored, axis=1), 1, atol=1e-5)
+    centred = tokens @ space._projection - space._passages[-1]
+    centred /= np.linalg.norm(centred, axis=1, keepdims=True)
+    assert (restored * centred).sum(axis=1).mean() > 0.93
+
+
+def test_what_languages_have_of_their_own_is_gone(space: TokenSpace) -> None:
+    """The same meanings, moved by each language's mean, meet as if the languages were one."""
+    meanings = units(8, 6, WIDTH)
+    turn = space._projection.T
+    bengali = meanings + space._passages[0] @ turn
+    english = meanings + space._queries[1] @ turn
+
+    query, passage = space.query(english, {"en": 1.0}), space.restore(space.compress(bengali, "bn"))
+
+    assert met(query, passage)[0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert maxsim(query, [passage])[0] > 0.9
+    unknown = space.query(english, {})
+    assert maxsim(unknown, [passage])[0] < maxsim(query, [passage])[0]
+
+
+def test_other_means_are_another_space(space: TokenSpace) -> None:
+    """A library that was made with other means is told from one that was made with these."""
+    other = TokenSpace(TokenPriors(space._projection, units(9, 2, WIDTH), units(2, 2, WIDTH)), LANGUAGES)
+
+    assert other.identity != space.identity
