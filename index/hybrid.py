@@ -33,8 +33,8 @@ Rows = NDArray[np.int64]
 Matches = tuple[Rows, Vectors]
 Value = TypeVar("Value")
 
-# Passages that all evidence orders. On flores 50 do as well as all; more take longer for nothing.
-WINDOW = 50
+# Passages nearest in meaning that come into consideration, and passages whose tokens are compared: those in the window.
+NEAREST, WINDOW = 200, 50
 
 # Passages that come into consideration for the words, and for the sounds, that they share with the question.
 LEXICAL = 25
@@ -117,12 +117,12 @@ class Hybrid:
     ) -> list[tuple[Rows, Values]]:
         """Return for each filter the rows of its window in their order, and their log odds of answering.
 
-        Of each, `nearest` are the rows nearest in meaning that it allows, at least `WINDOW` if there are so many.
+        Of each, `nearest` are the rows nearest in meaning that it allows, `NEAREST` of them if there are so many.
         """
         considered = []
         for near, allowed in zip(nearest, alloweds, strict=True):
             shared = [self._matches(asked, name, source, allowed)[0][:LEXICAL] for name in FIELDS]
-            considered.append(np.unique(np.concatenate([near[:WINDOW], *shared])))
+            considered.append(np.unique(np.concatenate([near[:NEAREST], *shared])))
         rows = np.unique(np.concatenate(considered))
         if not len(rows):
             return [(each, np.zeros(0)) for each in considered]

@@ -25,7 +25,7 @@ from index.errors import (
 )
 from index.filters import Filter
 from index.fusion import Evidence, probability
-from index.hybrid import WINDOW, Asked, Held, Hybrid, Source
+from index.hybrid import NEAREST, WINDOW, Asked, Held, Hybrid, Source
 from index.lexical import Lexical
 from index.lexicon import Lexicon
 from index.lock import WriterLock
@@ -329,7 +329,7 @@ class Library:
             alloweds = [
                 self._selection.rows(source.connection, where, source.change) if where else None for where in wheres
             ]
-            depth = max(k, WINDOW) if mode == "hybrid" else k
+            depth = max(k, NEAREST) if mode == "hybrid" else k
             nearest = [source.index.search(vectors, depth, allowed)[1] for allowed in alloweds]
             if mode in ("dense", "raw"):
                 return nearest
@@ -369,7 +369,7 @@ class Library:
             alloweds = [
                 self._selection.rows(source.connection, where, source.change) if where else None for where in wheres
             ]
-            depth = WINDOW if mode == "hybrid" else 1
+            depth = NEAREST if mode == "hybrid" else 1
             nearest = [source.index.search(vectors, depth, allowed) for allowed in alloweds]
             for number in range(len(vectors)):
                 asked = self._asked(vectors[number], languages[number], number, texts, tokens)
@@ -524,7 +524,7 @@ class Library:
         """Return the rows of the window in their order."""
         if mode == "lexical":
             return tuple(self._hybrid.lexical(asked, source, allowed, MOST_LEXICAL, Held()).tolist())
-        _, rows = source.index.search(asked.vector[None], WINDOW, allowed)
+        _, rows = source.index.search(asked.vector[None], NEAREST, allowed)
         ((window, _),) = self._hybrid.windows(asked, [rows[0][rows[0] >= 0]], [allowed], source, Held())
         return tuple(window.tolist())
 

@@ -88,9 +88,11 @@ def maxsim(query: Vectors, passages: Sequence[Vectors]) -> Vectors:
     scores = np.full(len(passages), np.nan, np.float32)
     if len(query):
         turned = np.ascontiguousarray(query.T)
+        best = np.full((len(passages), len(query)), np.nan, np.float32)
         for place, passage in enumerate(passages):
             if len(passage):
-                scores[place] = (passage @ turned).max(axis=0).mean()
+                np.maximum.reduce(passage @ turned, axis=0, out=best[place])
+        scores = best.mean(axis=1)
     return scores
 
 
