@@ -227,7 +227,7 @@ class Hybrid:
 
 
 def bounded(standing: Values) -> Values:
-    """Return how far something stands out, within `BOUND`: a passage that repeats the question's words is not sought."""
+    """Return how far something stands out, within `BOUND`: nobody seeks a passage that repeats the question."""
     held: Values = BOUND * np.tanh(standing / BOUND)
     return held
 

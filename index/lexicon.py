@@ -12,8 +12,8 @@ import regex
 from numpy.typing import NDArray
 
 from index.changes import Rows
-from index.sounds import terms as sound_terms
-from index.words import tokens, words
+from index.sounds import terms_of
+from index.words import tokens, words, words_of
 
 if TYPE_CHECKING:
     import tantivy
@@ -48,7 +48,12 @@ def document(row: int, text: str) -> tantivy.Document:
     """Return a passage as it is indexed."""
     import tantivy
 
-    said = {"row": row, "sounds": " ".join(sound_terms(text)), "words": " ".join(word.term for word in words(text))}
+    pieces = list(tokens(text))
+    said = {
+        "row": row,
+        "sounds": " ".join(terms_of(pieces)),
+        "words": " ".join(term for _, _, term in words_of(text, pieces)),
+    }
     return tantivy.Document.from_dict(said, schema())
 
 

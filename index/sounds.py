@@ -35,14 +35,14 @@ questions in 7 languages. Folding voiced into unvoiced, l into r, n into m, f in
 lost between languages that mark their words and within languages. "x" made no difference there; it is for names.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 import regex
 from anyascii import anyascii
 
-from index.words import Kind, tokens
+from index.words import Kind, Token, tokens
 
 # Raised when keys of the same text become others: an index with older ones is built anew.
 VERSION = 1
@@ -100,8 +100,13 @@ def keys(text: str) -> list[Key]:
 
 def terms(text: str) -> Iterator[str]:
     """Yield the terms of the keys of a text: what `keys` returns, without the spans."""
-    for token in tokens(text):
-        yield from _keys(token.term, token.kind)
+    return terms_of(tokens(text))
+
+
+def terms_of(pieces: Iterable[Token]) -> Iterator[str]:
+    """Yield the terms of the keys of a text whose pieces are known."""
+    for kind, _, _, term in pieces:
+        yield from _keys(term, kind)
 
 
 def skeleton(word: str) -> str:

@@ -2,8 +2,8 @@
 
 Of each token the language-neutral vector is kept: what tokens of its language have of their own, and what all have in
 common, is subtracted, as for whole passages (`index.neutral`). It is then turned at random, so that no number in it
-weighs more than another, and written in 2 bits a number: 96 bytes a token of the default model. Fewer directions in more
-bits, the leading principal components, lost more (benchmarks/results.md).
+weighs more than another, and written in 2 bits a number: 96 bytes a token of the default model. Fewer directions in
+more bits, the leading principal components, lost more (benchmarks/results.md).
 
 A passage is compared by MaxSim (Khattab and Zaharia 2020, "ColBERT", section 3.3): for each token of the question the
 cosine of the passage's nearest token, averaged over the question's tokens.

@@ -5,10 +5,9 @@ told here by Unicode's general categories (https://www.unicode.org/reports/tr44/
 """
 
 import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import regex
 
@@ -50,8 +49,7 @@ _LEFT_OUT = regex.compile(rf"[{_JOINERS}\u0640\u064b-\u0652\u0670\u0591-\u05bd\u
 _NOT_SPELT = regex.compile(r"[^\p{L}\p{M}\p{N}]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A piece of a text: a word, a number, or a run of a script without spaces, whose words nobody marked.
 
     `start` and `end` are code points of the text; `term` is the piece normalised.
@@ -63,8 +61,7 @@ class Token:
     term: str
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """A word of a text: the span `[start, end)` in code points, and the term that stands for it."""
 
     start: int
@@ -79,12 +76,17 @@ def words(text: str) -> list[Word]:
     ASCII digits, and a number is one term however it is grouped: "4,500", "४,५००" and "4500" are the same. Of a
     script without spaces, each pair of neighbouring characters (grapheme clusters) is a term, so they overlap.
     """
+    return words_of(text, tokens(text))
+
+
+def words_of(text: str, pieces: Iterable[Token]) -> list[Word]:
+    """Return the words of a text whose pieces are known."""
     found: list[Word] = []
-    for token in tokens(text):
-        if token.kind == "run":
-            found.extend(_pairs(text, token.start, token.end))
+    for kind, start, end, term in pieces:
+        if kind == "run":
+            found.extend(_pairs(text, start, end))
         else:
-            found.append(Word(token.start, token.end, token.term))
+            found.append(Word(start, end, term))
     return found
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from embed import (
     BUDGET,
@@ -128,7 +129,9 @@ class Engine:
         """
         pending: Counter[str] = Counter()
         under_way: deque[tuple[Pool, Future[Encoded]]] = deque()
-        with self.library.writing(), ThreadPoolExecutor(1, "encoding") as encoding:
+        # The encoder has the cores already: NumPy's threads beside its own would wait for each other.
+        single = threadpool_limits(1, "blas")
+        with single, self.library.writing(), ThreadPoolExecutor(1, "encoding") as encoding:
             for pool in self._pools(map(self._prepare, drafts), pending):
                 under_way.append((pool, encoding.submit(self._encode, pool, advance)))
                 if len(under_way) > 1:
