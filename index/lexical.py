@@ -96,7 +96,7 @@ class Lexical:
 
     def close(self, *, wrote: bool) -> None:
         """Publish if that pays; `wrote` tells whether this process changed the library."""
-        if self._keep and not self._store.read_only and wrote and not self.loaded:
+        if self._keep and not self._store.read_only and wrote:
             self.catch_up()
         with self._catching_up:
             if self._unsaved and self._unsaved >= CLOSE_SHARE * self._count():

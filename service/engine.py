@@ -136,6 +136,8 @@ class Engine:
                 under_way.append((pool, encoding.submit(self._encode, pool, advance)))
                 if len(under_way) > 1:
                     yield from self._keep(*under_way.popleft(), pending)
+                    # While the next pool is encoded, the indexes take in what was kept.
+                    self.library.load()
             while under_way:
                 yield from self._keep(*under_way.popleft(), pending)
 
