@@ -287,6 +287,12 @@ class Library:
                 raise PassageNotFound(f"There is no passage {passage_id!r}; the search gives ids that exist.")
             return tables.read_rows(connection, [row])[row]
 
+    def tokens(self, rows: Sequence[int]) -> dict[int, Vectors]:
+        """Return by row the neutral token vectors (t, width) that are kept, none of a row without; DamagedLibrary."""
+        with self._store.reading() as connection:
+            found = self._hybrid.tokens(np.array(rows, np.int64), connection, Held())
+        return dict(zip(rows, found, strict=True))
+
     def article_ids(self, rows: Rows) -> dict[int, str]:
         """Return by row the id of its article."""
         with self._store.reading() as connection:

@@ -28,11 +28,13 @@ from embed import (
     detect,
     load_encoder,
     normalise,
+    sentences,
     split,
 )
 from index import Article, Filter, Hit, Library, Mode, Passage, TokenSpace, cut, parse_filter
 from service.query import Query
 from service.reading import Draft
+from service.why import best_sentence
 
 Action = Literal["added", "replaced", "unchanged"]
 Pool = list[tuple[Article, list[Passage], list[int]]]  # articles, their passages, and which of these to encode
@@ -58,10 +60,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The hits for one question, best first; `took_ms` is the time in milliseconds that the engine spent on it."""
+    """The hits for one question, best first; `took_ms` is the time in milliseconds that the engine spent on it.
+
+    `sentences` holds for each hit the span `[start, end)` in the article's text of the sentence that answers best, None
+    where the library keeps no token vectors to tell it by.
+    """
 
     query_language: Guess
     hits: list[Hit]
+    sentences: list[tuple[int, int] | None]
     next_cursor: str | None
     took_ms: float
 
@@ -178,7 +185,26 @@ class Engine:
             min_relevance=min_relevance,
             cursor=cursor,
         )
-        return Answer(guess, page.hits, page.next_cursor, (time.perf_counter() - started) * 1000)
+        best = self._best_sentences(question, page.hits)
+        return Answer(guess, page.hits, best, page.next_cursor, (time.perf_counter() - started) * 1000)
+
+    def _best_sentences(self, question: Questions, hits: Sequence[Hit]) -> list[tuple[int, int] | None]:
+        """Return for each hit the span of its best sentence in its article's text."""
+        space = self._compared()
+        if space is None or question.tokens is None:
+            return [None] * len(hits)
+        query = space.query(question.tokens[0], question.languages[0])
+        kept = self.library.tokens([hit.row for hit in hits])
+        found: list[tuple[int, int] | None] = []
+        for hit in hits:
+            text = hit.passage.text
+            cut = sentences(text, hit.article.language)
+            if len(cut) == 1:
+                best: tuple[int, int] | None = cut[0]
+            else:
+                best = best_sentence(cut, self.encoder.token_spans(text), query, kept[hit.row])
+            found.append(None if best is None else (hit.passage.start + best[0], hit.passage.start + best[1]))
+        return found
 
     def questions(self, queries: Sequence[str], languages: Sequence[str] | None = None) -> Questions:
         """Encode many questions at once; their languages are detected unless given."""

@@ -194,6 +194,13 @@ class QueryLanguage(Shape):
     confidence: float
 
 
+class Characters(Shape):
+    """A span of an article's text, `[start, end)` in characters (code points)."""
+
+    start: int
+    end: int
+
+
 class HitOut(Shape):
     """A passage as an answer; `start` and `end` are characters of the article's text, `[start, end)`."""
 
@@ -208,6 +215,9 @@ class HitOut(Shape):
     raw_similarity: float = Field(description="cosine of the model's own vectors, -1..1")
     start: int
     end: int
+    best_sentence: Characters | None = Field(
+        description="the sentence of the passage that answers best; null where the library keeps no token vectors"
+    )
     url: str | None
     source: str | None
     published_at: str | None

@@ -51,6 +51,26 @@ def test_the_passage_that_answers_comes_first(seeded: Engine, question: str, lan
     assert words in first.passage.text
 
 
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("By how much did trade between Russia and Belarus grow this year?", "36 प्रतिशत"),
+        ("Which aircraft plant did Kim Jong Un visit?", "বিমান কারখানা"),
+        ("September war games of 200,000 troops", "200,000"),
+        ("mass protests against the disputed election of August 2020", "अगस्त 2020"),
+    ],
+)
+def test_the_best_sentence_is_the_one_that_answers(seeded: Engine, question: str, words: str) -> None:
+    """Of the first passage, the sentence that a judge would underline."""
+    answer = seeded.search(question)
+    span = answer.sentences[0]
+
+    assert span is not None
+    hit = answer.hits[0]
+    assert hit.passage.start <= span[0] < span[1] <= hit.passage.end
+    assert words in hit.article.text[span[0] : span[1]]
+
+
 def test_a_language_filter_returns_that_language_only(seeded: Engine) -> None:
     """With languages=["bn"] every Bengali passage can come, and no Hindi one."""
     hits = seeded.search("trade with Belarus", languages=["bn"], limit=100).hits

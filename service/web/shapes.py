@@ -9,6 +9,7 @@ import index
 from service.engine import Answer, Outcome
 from service.wire import (
     ArticleOut,
+    Characters,
     HitOut,
     OutcomeOut,
     PassageOut,
@@ -25,13 +26,13 @@ def answer_out(found: Answer) -> SearchAnswer:
         query_language=QueryLanguage(
             code=found.query_language.code, confidence=round(found.query_language.confidence, 4)
         ),
-        hits=[hit_out(hit) for hit in found.hits],
+        hits=[hit_out(hit, best) for hit, best in zip(found.hits, found.sentences, strict=True)],
         next_cursor=found.next_cursor,
         took_ms=round(found.took_ms, 2),
     )
 
 
-def hit_out(hit: index.Hit) -> HitOut:
+def hit_out(hit: index.Hit, best: tuple[int, int] | None) -> HitOut:
     """Return a hit in its shape on the wire."""
     return HitOut(
         rank=hit.rank,
@@ -43,6 +44,7 @@ def hit_out(hit: index.Hit) -> HitOut:
         raw_similarity=round(float(hit.raw), 6),
         start=hit.passage.start,
         end=hit.passage.end,
+        best_sentence=None if best is None else Characters(start=best[0], end=best[1]),
         **about(hit.article),
     )
 

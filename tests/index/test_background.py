@@ -33,6 +33,4 @@ def test_a_language_that_was_not_met_is_as_all_are() -> None:
 
     usual = Usual.of(values, np.array(["en"] * 500), 0.0, 1.0)
 
-    assert usual.standing(np.array([0.4], np.float32), ["zz"])[0] == pytest.approx(
-        (0.4 - usual.mean) / usual.deviation
-    )
+    assert usual.standing(np.array([0.4], np.float32), ["zz"])[0] == pytest.approx((0.4 - usual.mean) / usual.deviation)

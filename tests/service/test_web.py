@@ -57,6 +57,7 @@ def test_add_search_show_replace_delete(web: TestClient) -> None:
         "relevance": None,
         "start": 0,
         "end": 14,
+        "best_sentence": None,
         "url": None,
         "source": "daily",
         "published_at": "2023-05-06",
