@@ -265,11 +265,11 @@ class Engine:
         space = self.library.token_space
         return space if space and space.depth == self.encoder.token_dim else None
 
-    def _prepare(self, draft: Draft) -> tuple[Article, list[Passage]]:
-        """Give the draft a language and an id, and cut it into passages."""
+    def _prepare(self, draft: Draft) -> Article:
+        """Give the draft a language and an id."""
         text = draft.text
         language = normalise(draft.language) if draft.language else detect(f"{draft.title}\n{text}").code
-        article = Article(
+        return Article(
             id=draft.id or identity(draft),
             text=text,
             title=draft.title,
@@ -279,21 +279,27 @@ class Engine:
             published_at=draft.published_at,
             metadata=draft.metadata,
         )
-        budget = min(BUDGET, self.encoder.window)
-        return article, cut(article, split(text, language, self.encoder.count_tokens, budget))
 
-    def _pools(self, prepared: Iterable[tuple[Article, list[Passage]]], pending: Counter[str]) -> Iterator[Pool]:
-        """Group prepared articles so that about `POOL` passages that lack a vector come together.
+    def _cut(self, article: Article) -> list[Passage]:
+        budget = min(BUDGET, self.encoder.window)
+        return cut(article, split(article.text, article.language, self.encoder.count_tokens, budget))
+
+    def _pools(self, articles: Iterable[Article], pending: Counter[str]) -> Iterator[Pool]:
+        """Cut articles into passages, and group them so that about `POOL` passages that lack a vector come together.
 
         Of an article whose id is `pending` every passage is encoded: what is stored of it is about to change.
         """
         pool: Pool = []
         waiting, room = 0, FIRST_POOL
-        for article, passages in prepared:
+        for article in articles:
             if article.id in pending:
+                passages = self._cut(article)
                 todo = list(range(len(passages)))
+            elif self.library.unchanged(article):
+                passages, todo = self.library.passages(article.id), []
             else:
-                todo = [] if self.library.unchanged(article) else self.library.missing(passages)
+                passages = self._cut(article)
+                todo = self.library.missing(passages)
             pending[article.id] += 1
             pool.append((article, passages, todo))
             waiting += len(todo)
