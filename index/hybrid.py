@@ -104,8 +104,8 @@ class Hybrid:
     def __init__(self, neutral: Neutral, tokens: TokenSpace | None) -> None:
         self._neutral = neutral
         self._tokens = tokens
-        self._fusion = neutral.fusion
-        told = f"{neutral.identity} {tokens.identity if tokens else ''}".encode() + self._fusion.array().tobytes()
+        self.fusion = neutral.fusion
+        told = f"{neutral.identity} {tokens.identity if tokens else ''}".encode() + self.fusion.array().tobytes()
         self.identity = sha256(told).hexdigest()[:16]
         self._sampling = Sampling()
         self._sampled = Held()
@@ -126,10 +126,10 @@ class Hybrid:
         rows = np.unique(np.concatenate(considered))
         if not len(rows):
             return [(each, np.zeros(0)) for each in considered]
-        first = self._fusion.logit(self.evidence(asked, rows, source, alloweds, held, late=False))
+        first = self.fusion.logit(self.evidence(asked, rows, source, alloweds, held, late=False))
         kept = [each[_best(first[np.searchsorted(rows, each)], each, WINDOW)] for each in considered]
         rows = np.unique(np.concatenate(kept))
-        logits = self._fusion.logit(self.evidence(asked, rows, source, alloweds, held, late=True))
+        logits = self.fusion.logit(self.evidence(asked, rows, source, alloweds, held, late=True))
         found = []
         for each in kept:
             own = logits[np.searchsorted(rows, each)]
@@ -140,12 +140,12 @@ class Hybrid:
     def judge(self, asked: Asked, rows: Rows, source: Source) -> tuple[Vectors, Values]:
         """Return similarity and log odds of answering of these rows (n,), the same whatever rows they come with."""
         evidence = self.evidence(asked, rows, source, [None], Held(), late=True)
-        return _similarity(asked, rows, source), self._fusion.logit(evidence)
+        return _similarity(asked, rows, source), self.fusion.logit(evidence)
 
     def lexical(self, asked: Asked, source: Source, allowed: Rows | None, k: int, held: Held) -> Rows:
         """Return the rows that share most words and sounds with a question, best first, at most `k`."""
         rows = np.unique(np.concatenate([self._matches(asked, name, source, allowed)[0] for name in FIELDS]))
-        scores = self._fusion.lexical(self.evidence(asked, rows, source, [allowed], held, late=False))
+        scores = self.fusion.lexical(self.evidence(asked, rows, source, [allowed], held, late=False))
         return rows[_best(scores, rows, k)]
 
     def evidence(

@@ -84,7 +84,7 @@ class Library:
         known = TokenSpace.of(self._neutral.priors)
         # None where no token vectors are kept, or only ones of another kind than this version compares.
         self.token_space = known if known and known.identity == info.tokens else None
-        self._hybrid = Hybrid(self._neutral, self.token_space)
+        self.hybrid = Hybrid(self._neutral, self.token_space)
         self._wrote = False
         self._closed = False
 
@@ -290,7 +290,7 @@ class Library:
     def tokens(self, rows: Sequence[int]) -> dict[int, Vectors]:
         """Return by row the neutral token vectors (t, width) that are kept, none of a row without; DamagedLibrary."""
         with self._store.reading() as connection:
-            found = self._hybrid.tokens(np.array(rows, np.int64), connection, Held())
+            found = self.hybrid.tokens(np.array(rows, np.int64), connection, Held())
         return dict(zip(rows, found, strict=True))
 
     def article_ids(self, rows: Rows) -> dict[int, str]:
@@ -342,10 +342,10 @@ class Library:
             for number in range(len(vectors)):
                 asked = self._asked(vectors[number], languages[number], number, texts, tokens)
                 if mode == "lexical":
-                    orders = [self._hybrid.lexical(asked, source, allowed, k, held) for allowed in alloweds]
+                    orders = [self.hybrid.lexical(asked, source, allowed, k, held) for allowed in alloweds]
                 else:
                     near = [rows[number][rows[number] >= 0] for rows in nearest]
-                    windows = self._hybrid.windows(asked, near, alloweds, source, held)
+                    windows = self.hybrid.windows(asked, near, alloweds, source, held)
                     orders = [np.append(own, n[~np.isin(n, own)]) for (own, _), n in zip(windows, near, strict=True)]
                 for rows, order in zip(ranked, orders, strict=True):
                     rows[number, : min(k, len(order))] = order[:k]
@@ -381,11 +381,11 @@ class Library:
                 asked = self._asked(vectors[number], languages[number], number, texts, tokens)
                 if mode == "hybrid":
                     near = [rows[number][rows[number] >= 0] for _, rows in nearest]
-                    windows = self._hybrid.windows(asked, near, alloweds, source, held)
+                    windows = self.hybrid.windows(asked, near, alloweds, source, held)
                     found = [(rows[:1], probability(logits[:1])) for rows, logits in windows]
                 elif mode == "lexical":
-                    tops = [self._hybrid.lexical(asked, source, allowed, 1, held) for allowed in alloweds]
-                    found = [(top, probability(self._hybrid.judge(asked, top, source)[1])) for top in tops]
+                    tops = [self.hybrid.lexical(asked, source, allowed, 1, held) for allowed in alloweds]
+                    found = [(top, probability(self.hybrid.judge(asked, top, source)[1])) for top in tops]
                 else:
                     found = [
                         (rows[number][:1], self._relevance(scores[number][:1], asked.vector, mode))
@@ -432,7 +432,7 @@ class Library:
             raise NotCalibrated(
                 f"Relevance is not known in mode {mode!r} for the model {self.model!r}: leave min_relevance out."
             )
-        identity = f"{self._neutral.identity} {self._hybrid.identity if mode in WINDOWED else ''}"
+        identity = f"{self._neutral.identity} {self.hybrid.identity if mode in WINDOWED else ''}"
         mark = fingerprint(query, language, where, mode, identity, text, phrases, without)
         after = Cursor.decode(cursor, mark) if cursor is not None else None
         vector = self._queries(query[None], [language], mode)[0]
@@ -477,7 +477,7 @@ class Library:
                 nearest.append(source.index.search(vector[None], k, allowed)[1][0])
             rows = np.unique(np.concatenate(nearest))
             rows = rows[rows >= 0]
-            return self._hybrid.evidence(asked, rows, source, [None], Held(), late=True), rows
+            return self.hybrid.evidence(asked, rows, source, [None], Held(), late=True), rows
 
         with self._consistent("hybrid", None, ask) as (_, found):
             return found
@@ -529,9 +529,9 @@ class Library:
     def _window(self, asked: Asked, mode: Mode, source: Source, allowed: Rows | None) -> tuple[int, ...]:
         """Return the rows of the window in their order."""
         if mode == "lexical":
-            return tuple(self._hybrid.lexical(asked, source, allowed, MOST_LEXICAL, Held()).tolist())
+            return tuple(self.hybrid.lexical(asked, source, allowed, MOST_LEXICAL, Held()).tolist())
         _, rows = source.index.search(asked.vector[None], NEAREST, allowed)
-        ((window, _),) = self._hybrid.windows(asked, [rows[0][rows[0] >= 0]], [allowed], source, Held())
+        ((window, _),) = self.hybrid.windows(asked, [rows[0][rows[0] >= 0]], [allowed], source, Held())
         return tuple(window.tolist())
 
     def _relevant(
@@ -548,7 +548,7 @@ class Library:
         """Return rows as places, by their similarity, and their relevance, in the order that they came in."""
         if not len(rows):
             return [], []
-        similarity, logits = self._hybrid.judge(asked, rows, source)
+        similarity, logits = self.hybrid.judge(asked, rows, source)
         places = [Place(score, row) for score, row in zip(similarity.tolist(), rows.tolist(), strict=True)]
         return places, probability(logits).tolist() if self._neutral.calibrated else [None] * len(rows)
 

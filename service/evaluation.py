@@ -25,7 +25,7 @@ PAIR_MEASURES = {"ndcg@10": nDCG @ 10, "recall@1": R @ 1, "recall@10": R @ 10, "
 POOLED_MEASURES = {"map@100": AP @ 100, "ndcg@10": nDCG @ 10}
 PAIR_DEPTH = 10  # so that RR, which trec_eval has without a cut, is RR@10
 POOLED_DEPTH = 100
-BATCH = 512  # questions ranked at once: bounds the scores held in memory
+BATCH = 256  # questions ranked at once: bounds the scores held in memory, and how seldom progress is told
 
 Advance = Callable[[str, float], None]
 Qrels = dict[str, dict[str, int]]
@@ -102,41 +102,49 @@ def evaluate(
         tempfile.TemporaryDirectory(prefix="dragoman-evaluate-") as temporary,
         open_engine(Path(temporary)) as engine,
     ):
-        article_languages = _fill(engine, judged.drafts, progress)
-        chosen = _choose(judged, article_languages, pairs)
-        identities = sorted(judged.qrels)
-        questions = _questions(engine, [judged.queries[identity] for identity in identities], progress)
-
-        rankings: dict[tuple[str, str] | None, dict[str, Ranking]] = defaultdict(dict)
-        wheres = {pair: parse_filter(None, [pair[1]]) for pair in chosen}
-        for rows in _batches(range(len(identities))):
-            own = [judged.languages[identities[row]] for row in rows]
-            for language in sorted(set(own)):
-                # All that is asked of a question at once: what is found out about it serves every filter.
-                asked = [row for row, code in zip(rows, own, strict=True) if code == language]
-                pairs_here = [pair for pair in sorted(chosen) if pair[0] == language]
-                ranked = engine.rank(
-                    _some(questions, asked), POOLED_DEPTH, [*(wheres[pair] for pair in pairs_here), None], mode
-                )
-                for pair, lists in zip([*pairs_here, None], ranked, strict=True):
-                    rankings[pair].update((identities[row], each) for row, each in zip(asked, lists, strict=True))
-            _tell(progress, "ranking", (rows[-1] + 1) / len(identities))
-        figures = {
-            pair: {
-                "queries": len(qrels),
-                **measure(PAIR_MEASURES, qrels, {each: rankings[pair][each][:PAIR_DEPTH] for each in qrels}),
-            }
-            for pair, qrels in sorted(chosen.items())
-        }
-        everything = rankings[None]
-        pooled: dict[str, Any] = measure(POOLED_MEASURES, judged.qrels, everything)
-        pooled["same_language_top1"] = _same_language(everything, judged.languages, article_languages)
+        article_languages = fill(engine, judged.drafts, progress)
+        figures = measures(engine, judged, article_languages, mode=mode, pairs=pairs, progress=progress)
         model = engine.encoder.name
+    told = {"dataset": judged.name, "model": model, "mode": mode, "seconds": round(time.perf_counter() - started, 1)}
+    return {**told, **figures}
+
+
+def measures(
+    engine: Engine,
+    judged: Judgments,
+    article_languages: Mapping[str, str],
+    *,
+    mode: Mode = "hybrid",
+    pairs: Sequence[tuple[str, str]] = (),
+    progress: Advance | None = None,
+) -> dict[str, Any]:
+    """Return the measures by pair, their means, and those of all languages together, over a library that is filled."""
+    chosen = _choose(judged, article_languages, pairs)
+    identities = sorted(judged.qrels)
+    questions = _questions(engine, [judged.queries[identity] for identity in identities], progress)
+    rankings: dict[tuple[str, str] | None, dict[str, Ranking]] = defaultdict(dict)
+    wheres = {pair: parse_filter(None, [pair[1]]) for pair in chosen}
+    for rows in _batches(range(len(identities))):
+        own = [judged.languages[identities[row]] for row in rows]
+        for language in sorted(set(own)):
+            # All that is asked of a question at once: what is found out about it serves every filter.
+            asked = [row for row, code in zip(rows, own, strict=True) if code == language]
+            here = [pair for pair in sorted(chosen) if pair[0] == language]
+            ranked = engine.rank(_some(questions, asked), POOLED_DEPTH, [*(wheres[pair] for pair in here), None], mode)
+            for pair, lists in zip([*here, None], ranked, strict=True):
+                rankings[pair].update((identities[row], each) for row, each in zip(asked, lists, strict=True))
+        _tell(progress, "ranking", (rows[-1] + 1) / len(identities))
+    figures = {
+        pair: {
+            "queries": len(qrels),
+            **measure(PAIR_MEASURES, qrels, {each: rankings[pair][each][:PAIR_DEPTH] for each in qrels}),
+        }
+        for pair, qrels in sorted(chosen.items())
+    }
+    everything = rankings[None]
+    pooled: dict[str, Any] = measure(POOLED_MEASURES, judged.qrels, everything)
+    pooled["same_language_top1"] = _same_language(everything, judged.languages, article_languages)
     return {
-        "dataset": judged.name,
-        "model": model,
-        "mode": mode,
-        "seconds": round(time.perf_counter() - started, 1),
         "pairs": {f"{asked}->{found}": figure for (asked, found), figure in figures.items()},
         "mono": _means([figure for (asked, found), figure in figures.items() if asked == found]),
         "cross": _means([figure for (asked, found), figure in figures.items() if asked != found]),
@@ -171,7 +179,7 @@ def answerable(
         tempfile.TemporaryDirectory(prefix="dragoman-evaluate-") as temporary,
         open_engine(Path(temporary)) as engine,
     ):
-        languages = _fill(engine, kept, progress)
+        languages = fill(engine, kept, progress)
         identities = sorted(judged.qrels)
         questions = _questions(engine, [judged.queries[identity] for identity in identities], progress)
         codes = sorted(set(languages.values()))
@@ -274,7 +282,7 @@ def measure(measures: Mapping[str, Any], qrels: Qrels, rankings: Mapping[str, Ra
     return {name: round(float(figures[each]), 6) for name, each in measures.items()}
 
 
-def _fill(engine: Engine, drafts: Sequence[Draft], progress: Advance | None) -> dict[str, str]:
+def fill(engine: Engine, drafts: Sequence[Draft], progress: Advance | None) -> dict[str, str]:
     """Add the articles to the engine's library; return their languages."""
     languages: dict[str, str] = {}
     for outcome in engine.add(drafts):

@@ -1,0 +1,62 @@
+"""Measure what each kind of evidence adds to the ranking, one after the other, on the same library and questions.
+
+    python -m benchmarks.ablation [--bench ../shared/bench/xquad] [--queries-per-language 100]
+
+Nothing is fitted here: a kind of evidence that is left out has weight zero, and the others keep theirs.
+"""
+
+import argparse
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from embed import load_encoder
+from index import Library, Mode
+from index.fusion import Fusion
+from service.engine import Engine
+from service.evaluation import Judgments, fill, measures
+
+WITHOUT = {"sounds": ("sounds", "sounds_same"), "words": ("words", "words_same"), "late": ("late",)}
+
+
+def left_out(fusion: Fusion, *kinds: str) -> Fusion:
+    """Return the weights with those of some kinds of evidence at zero."""
+    return replace(fusion, **{name: 0.0 for kind in kinds for name in WITHOUT[kind]})
+
+
+def main() -> None:
+    """Print a row for each step."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bench", type=Path, default=Path("../shared/bench/xquad"), help="a folder in BEIR layout")
+    parser.add_argument("--queries-per-language", type=int, default=100, help="a sample of so many questions")
+    asked = parser.parse_args()
+    judged = Judgments.read(asked.bench).sampled(asked.queries_per_language, 0)
+    encoder = load_encoder()
+    with tempfile.TemporaryDirectory() as scratch:
+        library = Library.open(Path(scratch), model=encoder.name, fingerprint=encoder.fingerprint, dim=encoder.dim)
+        with Engine(encoder, library) as engine:
+            languages = fill(engine, judged.drafts, None)
+            whole = library.hybrid.fusion
+            steps: list[tuple[str, Mode, Fusion]] = [
+                ("raw", "raw", whole),
+                ("neutral", "dense", whole),
+                ("standardised by language", "hybrid", left_out(whole, "sounds", "words", "late")),
+                ("+ sounds", "hybrid", left_out(whole, "words", "late")),
+                ("+ words", "hybrid", left_out(whole, "late")),
+                ("+ late interaction", "hybrid", whole),
+            ]
+            print("| | cross nDCG@10 | mono nDCG@10 | pooled MAP@100 | first in own language |")
+            print("|---|---|---|---|---|")
+            for name, mode, fusion in steps:
+                library.hybrid.fusion = fusion
+                found = measures(engine, judged, languages, mode=mode)
+                pooled = found["pooled"]
+                print(
+                    f"| {name} | {found['cross']['ndcg@10']:.3f} | {found['mono']['ndcg@10']:.3f}"
+                    f" | {pooled['map@100']:.3f} | {pooled['same_language_top1']:.3f} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
