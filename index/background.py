@@ -28,43 +28,57 @@ PRIOR = 16.0
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """Mean and deviation of one kind of evidence for one question: by language, and of a language not met before."""
+    """What one kind of evidence comes to for one question, over sampled passages.
 
-    means: dict[str, float]
-    deviations: dict[str, float]
+    `sums` holds by language how many passages were sampled, the sum of their values and that of their squares; the row
+    of "" is all of them. `mean` and `deviation` are what is known beforehand. Each level is drawn towards the one above
+    it, a language towards the library and the library towards what is known, as if that had been seen `PRIOR` times
+    (normal with inverse gamma prior).
+    """
+
+    sums: dict[str, tuple[float, float, float]]
+    rows: Rows
     mean: float
     deviation: float
 
-    def standing(self, values: NDArray[np.float32], languages: list[str]) -> Values:
-        """Return how far values (n,) stand out among passages of their languages, in deviations."""
-        mean = np.array([self.means.get(code, self.mean) for code in languages])
-        deviation = np.array([self.deviations.get(code, self.deviation) for code in languages])
-        standing: Values = (values - mean) / deviation
+    @classmethod
+    def of(
+        cls, values: NDArray[np.float32], languages: NDArray[np.str_], rows: Rows, mean: float, deviation: float
+    ) -> "Usual":
+        """Return what is usual where the sampled passages (n,) of these languages and rows have `values`."""
+        seen = values.astype(np.float64)
+        sums = {code: _sums(seen[languages == code]) for code in np.unique(languages).tolist()}
+        return cls({**sums, "": _sums(seen)}, np.sort(rows), mean, deviation)
+
+    def standing(self, values: NDArray[np.float32], languages: list[str], rows: Rows) -> Values:
+        """Return how far values (n,) stand out among passages of their languages, in deviations.
+
+        A passage that is in the sample itself is held against the others: in a small library, where all are, an answer
+        would else be part of what is usual.
+        """
+        given = values.astype(np.float64)
+        inside = np.isin(rows, self.rows) & ~np.isnan(given)
+        own = np.where(inside, given, 0.0)
+        itself = np.stack([inside.astype(np.float64), own, own**2])
+        nothing = (0.0, 0.0, 0.0)
+        whole = np.array(self.sums[""])[:, None] - itself
+        of_language = np.array([self.sums.get(code, nothing) for code in languages]).reshape(-1, 3).T - itself
+        known = np.full(len(given), self.mean), np.full(len(given), self.deviation)
+        mean, deviation = _drawn(of_language, *_drawn(whole, *known))
+        standing: Values = (given - mean) / deviation
         return standing
 
-    @classmethod
-    def of(cls, values: NDArray[np.float32], languages: NDArray[np.str_], mean: float, deviation: float) -> "Usual":
-        """Return what is usual where sampled passages (n,) of these languages have `values`.
 
-        `mean` and `deviation` are what is known beforehand. Each level is drawn towards the one above it, as if that
-        had been seen `PRIOR` times: the library towards what is known, a language towards the library.
-        """
-        overall = _drawn(values.astype(np.float64), mean, deviation)
-        means, deviations = {}, {}
-        for code in np.unique(languages).tolist():
-            means[code], deviations[code] = _drawn(values[languages == code].astype(np.float64), *overall)
-        return cls(means, deviations, *overall)
+def _sums(values: Values) -> tuple[float, float, float]:
+    return float(len(values)), float(values.sum()), float((values**2).sum())
 
 
-def _drawn(values: Values, mean: float, deviation: float) -> tuple[float, float]:
-    """Return mean and deviation of values, drawn towards those given (normal with inverse gamma prior)."""
-    count = len(values)
-    if not count:
-        return mean, deviation
-    own = float(values.mean())
-    found = (count * own + PRIOR * mean) / (count + PRIOR)
-    spread = float(((values - own) ** 2).sum()) + PRIOR * deviation**2
-    return found, float(np.sqrt(spread / (count + PRIOR)))
+def _drawn(sums: Values, mean: Values, deviation: Values) -> tuple[Values, Values]:
+    """Return means and deviations (n,) of what has these sums (3, n), drawn towards those given."""
+    count, total, squares = np.maximum(sums[0], 0), sums[1], sums[2]
+    spread = np.maximum(squares - total**2 / np.maximum(count, 1), 0)
+    weight = count + PRIOR
+    return (total + PRIOR * mean) / weight, np.sqrt((spread + PRIOR * deviation**2) / weight)
 
 
 @dataclass(frozen=True, slots=True)

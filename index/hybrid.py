@@ -158,10 +158,10 @@ class Hybrid:
         if late and self._tokens is not None and asked.tokens is not None:
             compared = maxsim(asked.tokens, self.tokens(rows, source.connection, held))
         return Evidence(
-            usual["meaning"].standing(_similarity(asked, rows, source), languages),
-            usual["late"].standing(compared, languages),
-            bounded(usual["sounds"].standing(self._shared(asked, "sounds", rows, source, alloweds), languages)),
-            bounded(usual["words"].standing(self._shared(asked, "words", rows, source, alloweds), languages)),
+            usual["meaning"].standing(_similarity(asked, rows, source), languages, rows),
+            usual["late"].standing(compared, languages, rows),
+            bounded(usual["sounds"].standing(self._shared(asked, "sounds", rows, source, alloweds), languages, rows)),
+            bounded(usual["words"].standing(self._shared(asked, "words", rows, source, alloweds), languages, rows)),
             np.array([asked.language.get(code, 0.0) for code in languages]),
         )
 
@@ -173,15 +173,16 @@ class Hybrid:
         sample = self._sampling.sample(source.connection, source.index.rows(), source.change)
         rows, codes = sample.rows, sample.languages
         similarity = source.index.vectors(rows) @ asked.vector
-        found = {"meaning": Usual.of(similarity, codes, *self._neutral.usual(asked.vector, similarity))}
+        found = {"meaning": Usual.of(similarity, codes, rows, *self._neutral.usual(asked.vector, similarity))}
         for name in FIELDS:
-            found[name] = Usual.of(self._shared(asked, name, rows, source, [None]), codes, *USUAL_LEXICAL)
+            found[name] = Usual.of(self._shared(asked, name, rows, source, [None]), codes, rows, *USUAL_LEXICAL)
         some = sample.few(COMPARED, COMPARED_ALL)
         late = np.zeros(0, np.float32)
         if self._tokens is not None and asked.tokens is not None:
             late = maxsim(asked.tokens, self.tokens(some.rows, source.connection, self._sampled))
         known = ~np.isnan(late)
-        found["late"] = Usual.of(late[known], some.languages[: len(late)][known], *USUAL_LATE)
+        there = slice(len(late))
+        found["late"] = Usual.of(late[known], some.languages[there][known], some.rows[there][known], *USUAL_LATE)
         return found
 
     def tokens(self, rows: Rows, connection: sqlite3.Connection, held: Held) -> list[Vectors]:
