@@ -51,9 +51,10 @@ class TokenSpace:
     def compress(self, tokens: Vectors, language: str) -> bytes:
         """Return the passage's token vectors (t, token_dim) as they are kept: `width` / 4 bytes a token."""
         small = tokens @ self._projection - self._passages[self._number.get(language, -1)]
-        # Of unit length each of the numbers has variance 1 / width; here they get variance 1.
-        small *= np.sqrt(self.width) / np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-12)
-        levels = (small > -EDGE).astype(np.uint8) + (small > 0) + (small > EDGE)
+        # Of a vector of length 1 each number has variance 1 / width.
+        edge = EDGE / np.sqrt(self.width) * np.sqrt(np.einsum("tw,tw->t", small, small))[:, None]
+        above = [(small > bound).view(np.uint8) for bound in (-edge, 0, edge)]
+        levels = above[0] + above[1] + above[2]
         packed = levels[:, 0::4] | levels[:, 1::4] << 2 | levels[:, 2::4] << 4 | levels[:, 3::4] << 6
         return bytes(packed.tobytes())
 
