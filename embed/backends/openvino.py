@@ -32,8 +32,8 @@ FORMAT = 2
 # How near a graph in bfloat16 must be to torch in float32: cosine of their vectors for one text.
 AGREEMENT = 0.999
 
-# Tokens of one batch, padding included, and its most texts. Of 512 to 2048, 768 to 1024 gave the most passages a second:
-# larger ones leave the cores' caches, smaller ones make the matrices too small (benchmarks/results.md).
+# Tokens of one batch, padding included, and its most texts. Of 512 to 2048, 768 to 1024 gave the most passages a
+# second: larger ones leave the cores' caches, smaller ones make the matrices too small (benchmarks/results.md).
 TOKENS, MOST = 1024, 64
 
 # Texts are padded to a multiple of this many tokens. The CPU's matrix tiles have 16 rows, and kernels are made anew
