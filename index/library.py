@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import changes, inspection, segments, snapshots, tables
-from index.changes import Rows
+from index.changes import Change, Rows
 from index.cursor import Cursor, fingerprint
 from index.dense import DenseIndex, Place, best
 from index.errors import (
@@ -85,6 +85,7 @@ class Library:
         # None where no token vectors are kept, or only ones of another kind than this version compares.
         self.token_space = known if known and known.identity == info.tokens else None
         self.hybrid = Hybrid(self._neutral, self.token_space)
+        self._held: tuple[Change | None, Held] = (None, Held())
         self._wrote = False
         self._closed = False
 
@@ -328,10 +329,10 @@ class Library:
         `hybrid` and `lexical` need besides.
         """
         vectors = self._queries(queries, languages, mode)
-        held = Held()
         ranked = [np.full((len(vectors), k), -1, np.int64) for _ in wheres]
 
         def ask(source: Source, _: Rows | None) -> list[Rows]:
+            held = self._holding(source.change)
             alloweds = [
                 self._selection.rows(source.connection, where, source.change) if where else None for where in wheres
             ]
@@ -369,9 +370,9 @@ class Library:
         vectors = self._queries(queries, languages, mode)
         shape = (len(wheres), len(vectors))
         first, relevance = np.full(shape, -1, np.int64), np.zeros(shape, np.float32)
-        held = Held()
 
         def ask(source: Source, _: Rows | None) -> tuple[Rows, Vectors]:
+            held = self._holding(source.change)
             alloweds = [
                 self._selection.rows(source.connection, where, source.change) if where else None for where in wheres
             ]
@@ -398,6 +399,14 @@ class Library:
 
         with self._consistent(mode, None, ask) as (_, answered):
             return answered
+
+    def _holding(self, change: Change) -> Held:
+        """Return what was read while other questions were ranked at this change."""
+        at, held = self._held
+        if at != change:
+            held = Held()
+            self._held = change, held
+        return held
 
     def _relevance(self, scores: Vectors, query: Vectors, mode: Mode) -> NDArray[np.float64]:
         if mode == "raw" or not self._neutral.calibrated:
