@@ -21,7 +21,7 @@ from index.changes import Change
 from index.dense import DenseIndex
 from index.errors import DamagedLibrary
 from index.fusion import Evidence
-from index.lexicon import Field, Lexicon
+from index.lexicon import Field, Lexicon, among
 from index.neutral import Neutral
 from index.store import damage
 from index.tokens import TokenSpace, maxsim
@@ -137,9 +137,9 @@ class Hybrid:
             found.append((each[order], own[order]))
         return found
 
-    def judge(self, asked: Asked, rows: Rows, source: Source) -> tuple[Vectors, Values]:
+    def judge(self, asked: Asked, rows: Rows, source: Source, held: Held) -> tuple[Vectors, Values]:
         """Return similarity and log odds of answering of these rows (n,), the same whatever rows they come with."""
-        evidence = self.evidence(asked, rows, source, [None], Held(), late=True)
+        evidence = self.evidence(asked, rows, source, [None], held, late=True)
         return _similarity(asked, rows, source), self.fusion.logit(evidence)
 
     def lexical(self, asked: Asked, source: Source, allowed: Rows | None, k: int, held: Held) -> Rows:
@@ -223,7 +223,7 @@ class Hybrid:
         )
         if allowed is None:
             return rows, scores
-        here = _among(rows, allowed)
+        here = among(rows, allowed)
         return rows[here], scores[here]
 
 
@@ -292,10 +292,3 @@ def _looked_up(rows: Rows, found: Rows, scores: Vectors) -> Vectors:
         here = found[places] == rows
         given[here] = scores[places[here]]
     return given
-
-
-def _among(rows: Rows, allowed: Rows) -> NDArray[np.bool_]:
-    if not len(allowed):
-        return np.zeros(len(rows), np.bool_)
-    places = np.minimum(np.searchsorted(allowed, rows), len(allowed) - 1)
-    return np.asarray(allowed[places] == rows)

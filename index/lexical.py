@@ -22,7 +22,7 @@ from index.changes import Change
 from index.lexicon import Lexicon, document, schema
 from index.records import Problem
 from index.segments import FOLDER, PATIENCE, BrokenIndex, Manifest, Work
-from index.store import Store
+from index.store import Store, set_aside
 
 if TYPE_CHECKING:
     import tantivy
@@ -139,7 +139,7 @@ class Lexical:
             return
         except (BrokenIndex, OSError, ValueError) as error:
             self._drop()
-            aside = None if self._store.read_only else segments.set_aside(self._store.folder)
+            aside = None if self._store.read_only else set_aside(self._store.folder, FOLDER)
             kept = f", set aside as {aside.name}" if aside else ""
             log.warning("the lexical index is damaged (%s)%s; it is built anew", error, kept)
             return

@@ -73,22 +73,22 @@ class Lexicon:
 
         `allowed`, ascending, limits the rows.
         """
-        among = len(self) if allowed is None else len(allowed)
+        size = len(self) if allowed is None else len(allowed)
         query = _any(field, terms)
-        if query is None or k < 1 or not among:
+        if query is None or k < 1 or not size:
             return _nothing()
         # Room for those that tie with the last one, of which the first rows are due.
         limit = k + 8
         if allowed is not None and len(allowed) <= FEW:
             query, allowed = _limited(query, allowed), None
         elif allowed is not None:
-            limit = math.ceil(limit * 1.2 * len(self) / among)
+            limit = math.ceil(limit * 1.2 * len(self) / size)
         while True:
             rows, scores = self._found(query, limit)
             whole = len(rows) < limit
             edge = scores[-1] if len(scores) else 0
             if allowed is not None:
-                kept = _within(rows, allowed)
+                kept = among(rows, allowed)
                 rows, scores = rows[kept], scores[kept]
             if whole or (len(rows) >= k and scores[k - 1] > edge):
                 order = np.lexsort((rows, -scores))[:k]
@@ -194,7 +194,10 @@ def _having(term: str, alone: bool) -> tantivy.Query:
     return tantivy.Query.term_query(schema(), "words", term, "position")
 
 
-def _within(rows: Rows, allowed: Rows) -> NDArray[np.bool_]:
+def among(rows: Rows, allowed: Rows) -> NDArray[np.bool_]:
+    """Tell of each row (n,) whether it is among `allowed`, which ascend."""
+    if not len(allowed):
+        return np.zeros(len(rows), np.bool_)
     places = np.minimum(np.searchsorted(allowed, rows), len(allowed) - 1)
     return np.asarray(allowed[places] == rows)
 

@@ -27,7 +27,7 @@ from index.filters import Filter
 from index.fusion import Evidence, probability
 from index.hybrid import NEAREST, WINDOW, Asked, Held, Hybrid, Source
 from index.lexical import Lexical
-from index.lexicon import Lexicon
+from index.lexicon import Lexicon, among
 from index.lock import WriterLock
 from index.migrations import SCHEMA
 from index.neutral import Neutral
@@ -286,7 +286,7 @@ class Library:
             row = tables.row_of(connection, passage_id)
             if row is None:
                 raise PassageNotFound(f"There is no passage {passage_id!r}; the search gives ids that exist.")
-            return tables.read_rows(connection, [row])[row]
+            return tables.read_rows(connection, [row])[row][:2]
 
     def tokens(self, rows: Sequence[int]) -> dict[int, Vectors]:
         """Return by row the neutral token vectors (t, width) that are kept, none of a row without; DamagedLibrary."""
@@ -333,9 +333,7 @@ class Library:
 
         def ask(source: Source, _: Rows | None) -> list[Rows]:
             held = self._holding(source.change)
-            alloweds = [
-                self._selection.rows(source.connection, where, source.change) if where else None for where in wheres
-            ]
+            alloweds = self._filtered(source, wheres)
             depth = max(k, NEAREST) if mode == "hybrid" else k
             nearest = [source.index.search(vectors, depth, allowed)[1] for allowed in alloweds]
             if mode in ("dense", "raw"):
@@ -373,9 +371,7 @@ class Library:
 
         def ask(source: Source, _: Rows | None) -> tuple[Rows, Vectors]:
             held = self._holding(source.change)
-            alloweds = [
-                self._selection.rows(source.connection, where, source.change) if where else None for where in wheres
-            ]
+            alloweds = self._filtered(source, wheres)
             depth = NEAREST if mode == "hybrid" else 1
             nearest = [source.index.search(vectors, depth, allowed) for allowed in alloweds]
             for number in range(len(vectors)):
@@ -386,7 +382,7 @@ class Library:
                     found = [(rows[:1], probability(logits[:1])) for rows, logits in windows]
                 elif mode == "lexical":
                     tops = [self.hybrid.lexical(asked, source, allowed, 1, held) for allowed in alloweds]
-                    found = [(top, probability(self.hybrid.judge(asked, top, source)[1])) for top in tops]
+                    found = [(top, probability(self.hybrid.judge(asked, top, source, held)[1])) for top in tops]
                 else:
                     found = [
                         (rows[number][:1], self._relevance(scores[number][:1], asked.vector, mode))
@@ -399,6 +395,10 @@ class Library:
 
         with self._consistent(mode, None, ask) as (_, answered):
             return answered
+
+    def _filtered(self, source: Source, wheres: Sequence[Filter | None]) -> list[Rows | None]:
+        """Return for each filter the rows, ascending, that it lets through; None for all."""
+        return [self._selection.rows(source.connection, where, source.change) if where else None for where in wheres]
 
     def _holding(self, change: Change) -> Held:
         """Return what was read while other questions were ranked at this change."""
@@ -452,13 +452,12 @@ class Library:
 
         with self._consistent(mode, where, ask, phrases, without) as (connection, (places, chances, window)):
             read = tables.read_rows(connection, [place.row for place in places[:limit]])
-            vectors = tables.vectors_of(connection, [place.row for place in places[:limit]], self.dim)
         seen = after.rank if after else 0
-        hits = [
+        hits = []
+        for rank, ((score, row), chance) in enumerate(zip(places[:limit], chances, strict=False), seen + 1):
+            passage, article, raw = read[row]
             # A sum of float32 can exceed 1 by its last bit, which no cosine does.
-            Hit(rank, *read[row], cosine(score), cosine(float(vectors[row] @ query)), chance, row)
-            for rank, ((score, row), chance) in enumerate(zip(places[:limit], chances, strict=False), seen + 1)
-        ]
+            hits.append(Hit(rank, passage, article, cosine(score), cosine(float(raw @ query)), chance, row))
         if len(places) <= limit:
             return Page(hits, None)
         return Page(hits, Cursor(places[limit - 1], seen + limit, mark, window).encode())
@@ -480,10 +479,9 @@ class Library:
         asked = self._asked(vector, language, 0, [text], None if tokens is None else [tokens])
 
         def ask(source: Source, _: Rows | None) -> tuple[Evidence, Rows]:
-            nearest = []
-            for where in wheres:
-                allowed = self._selection.rows(source.connection, where, source.change) if where else None
-                nearest.append(source.index.search(vector[None], k, allowed)[1][0])
+            nearest = [
+                source.index.search(vector[None], k, allowed)[1][0] for allowed in self._filtered(source, wheres)
+            ]
             rows = np.unique(np.concatenate(nearest))
             rows = rows[rows >= 0]
             return self.hybrid.evidence(asked, rows, source, [None], Held(), late=True), rows
@@ -515,49 +513,50 @@ class Library:
                 # Of one query, relevance falls as the score does: what is left out is the end.
                 places = places[: sum(chance is not None and chance >= least for chance in chances)]
             return places, chances[: len(places)], ()
-        window = after.window if after else self._window(asked, mode, source, allowed)
+        held = Held()
+        window = after.window if after else self._window(asked, mode, source, allowed, held)
         left = window
         if after:
             left = window[window.index(after.place.row) + 1 :] if after.place.row in window else ()
         # Some may be gone since the window was opened.
-        there = index.rows() if allowed is None else allowed
-        rows = np.array([row for row in left if holds(there, row)], np.int64)
-        found, chances = self._relevant(asked, rows, source, least, limit + 1)
+        rows = np.array(left, np.int64)
+        rows = rows[among(rows, index.rows() if allowed is None else allowed)]
+        found, chances = self._relevant(asked, rows, source, held, least, limit + 1)
         place = after.place if after and after.place.row not in window else None
         while len(found) <= limit and mode == "hybrid":
             # Behind the window: by meaning, without the rows that were in it.
             behind = best(index, asked.vector, WINDOW + len(window), allowed, place)
             rows = np.array([each.row for each in behind if each.row not in window], np.int64)
-            more, likely = self._relevant(asked, rows, source, least, limit + 1 - len(found))
+            more, likely = self._relevant(asked, rows, source, held, least, limit + 1 - len(found))
             found, chances = found + more, chances + likely
             if len(behind) < WINDOW + len(window) or not more:
                 break
             place = behind[-1]
         return found, chances, window
 
-    def _window(self, asked: Asked, mode: Mode, source: Source, allowed: Rows | None) -> tuple[int, ...]:
+    def _window(self, asked: Asked, mode: Mode, source: Source, allowed: Rows | None, held: Held) -> tuple[int, ...]:
         """Return the rows of the window in their order."""
         if mode == "lexical":
-            return tuple(self.hybrid.lexical(asked, source, allowed, MOST_LEXICAL, Held()).tolist())
+            return tuple(self.hybrid.lexical(asked, source, allowed, MOST_LEXICAL, held).tolist())
         _, rows = source.index.search(asked.vector[None], NEAREST, allowed)
-        ((window, _),) = self.hybrid.windows(asked, [rows[0][rows[0] >= 0]], [allowed], source, Held())
+        ((window, _),) = self.hybrid.windows(asked, [rows[0][rows[0] >= 0]], [allowed], source, held)
         return tuple(window.tolist())
 
     def _relevant(
-        self, asked: Asked, rows: Rows, source: Source, least: float | None, most: int
+        self, asked: Asked, rows: Rows, source: Source, held: Held, least: float | None, most: int
     ) -> tuple[list[Place], list[float | None]]:
         """Return the places of the first rows, at most `most`, that are relevant enough, and their relevance."""
-        places, chances = self._judged(asked, rows if least is not None else rows[:most], source)
+        places, chances = self._judged(asked, rows if least is not None else rows[:most], source, held)
         if least is None:
             return places, chances
         kept = [number for number, chance in enumerate(chances) if chance is not None and chance >= least][:most]
         return [places[number] for number in kept], [chances[number] for number in kept]
 
-    def _judged(self, asked: Asked, rows: Rows, source: Source) -> tuple[list[Place], list[float | None]]:
+    def _judged(self, asked: Asked, rows: Rows, source: Source, held: Held) -> tuple[list[Place], list[float | None]]:
         """Return rows as places, by their similarity, and their relevance, in the order that they came in."""
         if not len(rows):
             return [], []
-        similarity, logits = self.hybrid.judge(asked, rows, source)
+        similarity, logits = self.hybrid.judge(asked, rows, source, held)
         places = [Place(score, row) for score, row in zip(similarity.tolist(), rows.tolist(), strict=True)]
         return places, probability(logits).tolist() if self._neutral.calibrated else [None] * len(rows)
 
@@ -679,9 +678,3 @@ class Library:
 def cosine(score: float) -> float:
     """Return a cosine that was summed in float32 as one: no more than 1."""
     return min(1.0, max(-1.0, score))
-
-
-def holds(rows: Rows, row: int) -> bool:
-    """Tell whether `row` is among rows in ascending order."""
-    place = int(np.searchsorted(rows, row))
-    return place < len(rows) and int(rows[place]) == row

@@ -147,13 +147,7 @@ class Neutral:
         """
         if self.priors is None:
             return vectors
-        weights = np.zeros((len(vectors), len(self.priors.languages) + 1), dtype=np.float32)
-        for query, probabilities in enumerate(languages):
-            for code, probability in probabilities.items():
-                if code in self._number:
-                    weights[query, self._number[code]] = probability
-        weights[:, -1] = np.clip(1 - weights.sum(axis=1), 0, None)
-        return unit(vectors - weights @ self._queries)
+        return unit(vectors - mixtures(languages, self._number) @ self._queries)
 
     @property
     def calibrated(self) -> bool:
@@ -195,6 +189,20 @@ class Neutral:
         assert self.priors is not None
         chances: NDArray[np.float64] = 1 / (1 + np.exp(-(self.priors.slope * standing + self.priors.intercept)))
         return chances
+
+
+def mixtures(languages: Sequence[Mapping[str, float]], number: Mapping[str, int]) -> Vectors:
+    """Return the weights of the rows of `offsets` for each query (q, languages + 1), from its language probabilities.
+
+    `number` tells the row of a language; what the probabilities leave open goes to the last row.
+    """
+    weights = np.zeros((len(languages), len(number) + 1), dtype=np.float32)
+    for query, probabilities in enumerate(languages):
+        for code, probability in probabilities.items():
+            if code in number:
+                weights[query, number[code]] = probability
+    weights[:, -1] = np.clip(1 - weights.sum(axis=1), 0, None)
+    return weights
 
 
 def offsets(means: Vectors, own: float, common: float) -> Vectors:

@@ -14,7 +14,7 @@ from index.changes import Change
 from index.dense import DenseIndex, make
 from index.guard import Guard
 from index.snapshots import BrokenSnapshot, Header
-from index.store import Store
+from index.store import Store, set_aside
 
 Vectors = NDArray[np.float32]
 
@@ -114,7 +114,7 @@ class Space:
             if header is not None and len(fresh) != header.count:
                 raise BrokenSnapshot(f"it holds {len(fresh)} vectors and promises {header.count}")
         except (BrokenSnapshot, OSError) as error:
-            aside = None if self._store.read_only else snapshots.set_aside(self._store.folder)
+            aside = None if self._store.read_only else set_aside(self._store.folder, snapshots.SNAPSHOT)
             kept = f", set aside as {aside.name}" if aside else ""
             log.warning("the snapshot of the dense index is damaged (%s)%s; it is built anew", error, kept)
             return

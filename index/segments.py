@@ -12,7 +12,6 @@ import shutil
 import tempfile
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -158,16 +157,6 @@ def verify(library: Path) -> None:
     except BrokenIndex:
         if read(published) == manifest:  # else another process published meanwhile, and what was read is gone
             raise
-
-
-def set_aside(library: Path) -> Path | None:
-    """Give a broken index another name, under which nothing reads it; None if the folder cannot be changed."""
-    aside = library / f"{FOLDER}.damaged-{datetime.now(UTC).strftime('%Y%m%dT%H%M%S%f')}"
-    try:
-        (library / FOLDER).rename(aside)
-    except OSError:
-        return None
-    return aside
 
 
 def clear(library: Path) -> None:

@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -104,19 +103,6 @@ def verify(folder: Path) -> None:
     with suppress(FileNotFoundError), (folder / SNAPSHOT).open("rb") as stream:
         _header(stream)
         _check(stream)
-
-
-def set_aside(folder: Path) -> Path | None:
-    """Give a broken snapshot another name, under which nothing reads it; None if the folder cannot be
-    changed.
-    """
-    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-    aside = folder / f"{SNAPSHOT}.damaged-{moment}"
-    try:
-        (folder / SNAPSHOT).rename(aside)
-    except OSError:
-        return None
-    return aside
 
 
 def clear(folder: Path) -> None:

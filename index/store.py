@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -234,6 +235,18 @@ def damage(what: str) -> str:
         f"{what}. Nothing is answered from it. `dragoman verify` lists all that is wrong; put the folder back"
         " from a copy, or delete and add again the articles that it names."
     )
+
+
+def set_aside(folder: Path, name: str) -> Path | None:
+    """Give what is damaged in a library's folder another name, under which nothing reads it; None if the folder cannot
+    be changed.
+    """
+    aside = folder / f"{name}.damaged-{datetime.now(UTC).strftime('%Y%m%dT%H%M%S%f')}"
+    try:
+        (folder / name).rename(aside)
+    except OSError:
+        return None
+    return aside
 
 
 def sync_folder(folder: Path) -> None:

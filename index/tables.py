@@ -129,8 +129,8 @@ def read_passage(stored: StoredPassage, article: Article) -> Passage:
     return Passage(stored.id, article.id, stored.position, stored.start, stored.end, text)
 
 
-def read_rows(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, tuple[Passage, Article]]:
-    """Return passages and their articles by row, checked; a row that is not there is damage."""
+def read_rows(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, tuple[Passage, Article, Vectors]]:
+    """Return passages, their articles and raw vectors (dim,) by row, checked; a row that is not there is damage."""
     stored = passages_by_row(connection, rows)
     articles = articles_by_number(connection, {passage.article_number for passage in stored.values()})
     found = {}
@@ -139,7 +139,7 @@ def read_rows(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, 
         article = articles.get(passage.article_number) if passage else None
         if passage is None or article is None:
             raise DamagedLibrary(damage(f"Row {row} is in the index and not in the database"))
-        found[row] = (read_passage(passage, article), article)
+        found[row] = (read_passage(passage, article), article, np.frombuffer(passage.vector, "<f4"))
     return found
 
 
@@ -165,11 +165,20 @@ def known_ids(connection: sqlite3.Connection, ids: Sequence[str]) -> set[str]:
 
 def article_ids(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, str]:
     """Return the id of the article of each row."""
+    return _of_articles(connection, "id", rows)
+
+
+def languages_of(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, str]:
+    """Return the language of the article of each row."""
+    return _of_articles(connection, "language", rows)
+
+
+def _of_articles(connection: sqlite3.Connection, name: str, rows: Sequence[int]) -> dict[int, str]:
     found: dict[int, str] = {}
     for some in _portions(rows):
         found.update(
             connection.execute(
-                "SELECT row, articles.id FROM passages JOIN articles ON articles.number = passages.article"
+                f"SELECT row, articles.{name} FROM passages JOIN articles ON articles.number = passages.article"
                 f" WHERE row IN ({_marks(some)})",
                 some,
             ).fetchall()
@@ -253,12 +262,6 @@ def tokens_of(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, 
     return found
 
 
-def vectors_of(connection: sqlite3.Connection, rows: Sequence[int], dim: int) -> dict[int, Vectors]:
-    """Return raw vectors (dim,) by row; of a row that is not there, none. `read_rows` checks them."""
-    stored = passages_by_row(connection, rows)
-    return {row: np.frombuffer(passage.vector, "<f4", count=dim) for row, passage in stored.items()}
-
-
 def keeps_tokens(connection: sqlite3.Connection) -> bool:
     """Tell whether the database has token vectors at all: one of the first schema has not."""
     return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'tokens'").fetchone() is not None
@@ -268,20 +271,6 @@ def token_figures(connection: sqlite3.Connection) -> tuple[int, int]:
     """Return of how many passages token vectors are kept, and how many bytes these are."""
     count, size = connection.execute("SELECT count(*), total(length(code)) FROM tokens").fetchone()
     return int(count), int(size)
-
-
-def languages_of(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, str]:
-    """Return by row the language of its article."""
-    found: dict[int, str] = {}
-    for some in _portions(rows):
-        found.update(
-            connection.execute(
-                "SELECT row, language FROM passages JOIN articles ON articles.number = passages.article"
-                f" WHERE row IN ({_marks(some)})",
-                some,
-            ).fetchall()
-        )
-    return found
 
 
 def counts(connection: sqlite3.Connection) -> tuple[int, int, dict[str, int]]:

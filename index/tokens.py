@@ -15,7 +15,7 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
-from index.neutral import Priors, TokenPriors, offsets
+from index.neutral import Priors, TokenPriors, mixtures, offsets, unit
 
 Vectors = NDArray[np.float32]
 
@@ -60,14 +60,7 @@ class TokenSpace:
 
     def query(self, tokens: Vectors, language: Mapping[str, float]) -> Vectors:
         """Return the question's token vectors (t, width), unit length, for `maxsim`; one of no tokens has none."""
-        weights = np.zeros(len(self._number) + 1, np.float32)
-        for code, probability in language.items():
-            if code in self._number:
-                weights[self._number[code]] = probability
-        weights[-1] = max(0.0, 1 - float(weights.sum()))
-        small = tokens @ self._projection - weights @ self._queries
-        found: Vectors = small / np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-12)
-        return found
+        return unit(tokens @ self._projection - mixtures([language], self._number) @ self._queries)
 
     def restore(self, code: bytes) -> Vectors:
         """Return kept token vectors (t, width), unit length."""
@@ -95,10 +88,3 @@ def maxsim(query: Vectors, passages: Sequence[Vectors]) -> Vectors:
                 np.maximum.reduce(passage @ turned, axis=0, out=best[place])
         scores = best.mean(axis=1)
     return scores
-
-
-def met(query: Vectors, passage: Vectors) -> tuple[NDArray[np.int64], Vectors]:
-    """Return for each token of the question which of the passage's it met, and their cosine: (q,) each."""
-    cosines = query @ passage.T
-    best = cosines.argmax(axis=1)
-    return best, cosines[np.arange(len(query)), best]

@@ -46,11 +46,16 @@ def parts(text: str, count_tokens: Callable[[Sequence[str]], list[int]], window:
     return parts(text[:at], count_tokens, window) + parts(text[at:], count_tokens, window)
 
 
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return vectors (n, dim) at length 1; a vector of zeros stays."""
+    scaled: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return scaled
+
+
 def unit_mean(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the mean of the rows at unit length: (n, dim) to (dim,)."""
-    mean = vectors.mean(axis=0)
-    unit: NDArray[np.float32] = (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
-    return unit
+    mean: NDArray[np.float32] = unit(vectors.mean(axis=0, keepdims=True))[0]
+    return mean
 
 
 def edges(tokenizer: Any, prompt: str) -> tuple[int, int]:
@@ -60,10 +65,13 @@ def edges(tokenizer: Any, prompt: str) -> tuple[int, int]:
     return own[0], len(encoding.ids) - own[-1] - 1
 
 
-def spans(tokenizer: Any, prompt: str, text: str) -> list[tuple[int, int]]:
-    """Return the characters `[start, end)` of each token of the text's own, without white space around them."""
+def spans(tokenizer: Any, prompt: str, edges: tuple[int, int], text: str) -> list[tuple[int, int]]:
+    """Return the characters `[start, end)` of each token of the text's own, without white space around them.
+
+    `edges` are those of the prompt.
+    """
     encoding = tokenizer.encode(prompt + encodable(text))
-    before, after = edges(tokenizer, prompt)
+    before, after = edges
     found = []
     for start, end in encoding.offsets[before : len(encoding.ids) - after]:
         start, end = max(start - len(prompt), 0), max(end - len(prompt), 0)

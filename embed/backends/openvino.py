@@ -144,7 +144,7 @@ class OpenVinoEncoder:
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Return for each token of a text its characters `[start, end)`, white space apart."""
-        return spans(self._tokenizer, self._prompts["passage"], text)
+        return spans(self._tokenizer, self._prompts["passage"], self._edges["passage"], text)
 
     def _long(self, text: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the vector of a passage over the window and its token vectors, both made of its parts'."""

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from embed.backends.batches import KeepTokens, by_length, edges, encodable, parts, spans, unit_mean
+from embed.backends.batches import KeepTokens, by_length, edges, encodable, parts, spans, unit, unit_mean
 from embed.errors import BackendUnavailable, ModelUnavailable
 
 # Tokens of one batch, padding included. On a CPU what counts is that a layer's activations stay in the cache;
@@ -92,7 +92,9 @@ class TorchEncoder:
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Return for each token of a text its characters `[start, end)`, white space apart."""
-        return spans(self._tokenizer, self.prompts["passage"], text) if self.token_dim else []
+        if not self.token_dim:
+            return []
+        return spans(self._tokenizer, self.prompts["passage"], self._edges["passage"], text)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Count the tokens that each text takes as a passage, prompt and special tokens included."""
@@ -132,6 +134,7 @@ class TorchEncoder:
 
     def _batch(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
         """Return the vectors of texts (n, dim)."""
+        # At unit length again: one that was normalised in half precision is not so in float32.
         return unit(np.asarray(self._run(texts, role, "sentence_embedding"), np.float32))
 
     def _both(self, texts: Sequence[str], role: Role) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
@@ -205,9 +208,3 @@ def free_tokenizer(model: Any) -> Any:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
-
-
-def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return vectors at length 1; one that was normalised in half precision is not so in float32."""
-    scaled: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return scaled
