@@ -20,6 +20,10 @@ from embed.sentences import sentences, trim
 Span = tuple[int, int]
 CountTokens = Callable[[Sequence[str]], list[int]]
 
+# More characters than these for each token of the budget, and a paragraph is taken to be over it without being measured:
+# few texts have as many a token. Where it is not over, its sentences are joined again.
+LETTERS = 5
+
 # Tokens a passage may take, with prompt and special tokens. Chosen by measurement: see benchmarks/results.md.
 BUDGET = 192
 
@@ -86,10 +90,12 @@ def split(text: str, language: str, count_tokens: CountTokens, budget: int = BUD
     spans = paragraphs(text)
     if not spans:
         return []
-    overhead, *counts = count_tokens(["", *(text[start:end] for start, end in spans)])
+    measured = [(start, end) for start, end in spans if end - start <= LETTERS * budget]
+    overhead, *counts = count_tokens(["", *(text[start:end] for start, end in measured)])
     if budget <= overhead:
         raise ValueError(f"A passage budget of {budget} tokens is too small: the prompt alone takes {overhead}.")
-    units = [_Unit(i, *span, tokens) for i, (span, tokens) in enumerate(zip(spans, counts, strict=True))]
+    known = dict(zip(measured, counts, strict=True))
+    units = [_Unit(i, *span, known.get(span, budget + 1)) for i, span in enumerate(spans)]
     units = finer(units, lambda unit: _shifted(sentences(text[unit.start : unit.end], language), unit.start))
     units = finer(units, lambda unit: [match.span() for match in _WORD.finditer(text, unit.start, unit.end)])
     while any(unit.tokens > budget and unit.end - unit.start > 1 for unit in units):

@@ -35,6 +35,7 @@ questions in 7 languages. Folding voiced into unvoiced, l into r, n into m, f in
 lost between languages that mark their words and within languages. "x" made no difference there; it is for names.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -58,27 +59,25 @@ _INDIC = regex.compile(r"[\u0900-\u0dff]")
 _CONSONANTAL = regex.compile(r"[\u0590-\u07ff\u0870-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _ALEF = regex.compile(r"[\u0621-\u0623\u0625\u0627\u05d0]")
 _KANA = regex.compile(r"\p{Katakana}")
-_NO_LETTERS = regex.compile(r"[^a-z]+")
-_NASAL_M = regex.compile(r"m(?=[tdkgscj])")
-_FIRST_F = regex.compile(r"^f")
-_INDIC_C = regex.compile(r"c(?!h)")
-_VOWELS = regex.compile(r"[aeiou]+")
-_DOUBLED = regex.compile(r"(.)\1+")
-_FOLDINGS = [
-    (regex.compile(written), folded)
-    for written, folded in (
-        (r"c(?=[eiy])", "s"),
-        (r"ch", "C"),
-        (r"x", "ks"),
-        (r"ph", "f"),
-        (r"bh", "v"),
-        (r"sh", "s"),
-        (r"ck|[cq]", "k"),
-        (r"w", "v"),
-        (r"y", "i"),
-        (r"z", "j"),
-    )
-]
+_NO_LETTERS = re.compile(r"[^a-z]+")
+_NASAL_M = re.compile(r"m(?=[tdkgscj])")
+_FIRST_F = re.compile(r"^f")
+_INDIC_C = re.compile(r"c(?!h)")
+_DOUBLED = re.compile(r"(.)\1+")
+
+# What is folded, in order; the last step folds single letters and drops the vowels.
+_FOLDINGS = (
+    ("ce", "se"),
+    ("ci", "si"),
+    ("cy", "sy"),
+    ("ch", "C"),
+    ("x", "ks"),
+    ("ph", "f"),
+    ("bh", "v"),
+    ("sh", "s"),
+    ("ck", "k"),
+)
+_SINGLE = str.maketrans("cqwz", "kkvj", "aeiouy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +110,8 @@ def terms_of(pieces: Iterable[Token]) -> Iterator[str]:
 
 def skeleton(word: str) -> str:
     """Return what is left of a word when sounds are folded and vowels dropped: letters a-z, and C for "ch"."""
+    if word.isascii():
+        return _folded(_NASAL_M.sub("n", _letters(word)))
     letters = _letters(word.translate(_NASALS))
     if _INDIC.search(word):
         return _folded(_INDIC_C.sub("ch", letters))
@@ -129,7 +130,7 @@ def _keys(term: str, kind: Kind) -> tuple[str, ...]:
             found += _pieces(whole.replace("r", "l"))
     else:
         found = _beginnings(whole)
-        if _CONSONANTAL.match(term) or _GREEK.match(term):
+        if not term.isascii() and (_CONSONANTAL.match(term) or _GREEK.match(term)):
             for reading in _readings(term):
                 found += _beginnings(reading)
     # A long run repeats its pieces, and how often is told; what two readings of a word share counts once.
@@ -150,15 +151,15 @@ def _readings(word: str) -> Iterator[str]:
 
 
 def _letters(word: str) -> str:
-    letters: str = _NO_LETTERS.sub("", anyascii(word).lower())
-    return letters
+    letters = (word if word.isascii() else anyascii(word)).lower()
+    return letters if letters.isalpha() else _NO_LETTERS.sub("", letters)
 
 
 def _folded(letters: str) -> str:
     for written, folded in _FOLDINGS:
-        letters = written.sub(folded, letters)
-    left: str = _DOUBLED.sub(r"\1", _VOWELS.sub("", letters))
-    return left
+        if written in letters:
+            letters = letters.replace(written, folded)
+    return _DOUBLED.sub(r"\1", letters.translate(_SINGLE))
 
 
 def _beginnings(whole: str) -> list[str]:

@@ -49,8 +49,11 @@ SAMPLES = [
 ]
 
 
-# The name of our attention among those of transformers, and how large a score it takes for what it is.
-ATTENTION, BOUND = "dragoman", 60.0
+# The name of our attention among those of transformers, and between what scores it takes them for what they are.
+ATTENTION, BOUNDS = "dragoman", (-87.0, 60.0)
+
+# The attributes of a matrix product that transposes nothing.
+PLAIN = {"transpose_a": False, "transpose_b": False}
 
 
 class Unfit(Exception):
@@ -199,16 +202,38 @@ def _graph(model: Any) -> Any:
         # samples.
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ov.convert_model(
+            graph = ov.convert_model(
                 Whole().eval(),
                 example_input={"input_ids": ids, "attention_mask": mask},
                 input=[("input_ids", [-1, -1], ov.Type.i64), ("attention_mask", [-1, -1], ov.Type.i64)],
             )
+            transpose_in_product(graph)
+            return graph
     except Exception as error:  # whatever the tracer and the converter meet in a model nobody has tried
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise Unfit(f"The model could not be converted to an OpenVINO graph: {reason}") from error
     finally:
         transformer.set_attn_implementation(attention)
+
+
+def transpose_in_product(graph: Any) -> None:
+    """Let the products of queries and keys take the keys as they lie, (batch, length, heads, width).
+
+    OpenVINO's converter lays them out anew, (batch, heads, width, length), before each product, which would transpose
+    them at no cost while it reads them.
+    """
+    ops = openvino().opset13
+    for product in graph.get_ordered_ops():
+        if product.get_type_name() != "MatMul" or product.get_attributes() != PLAIN:
+            continue
+        laid, order = product.input_value(1).get_node(), None
+        if laid.get_type_name() == "Transpose":
+            order = getattr(laid.input_value(1).get_node(), "data", None)
+        if order is not None and order.tolist() == [0, 2, 3, 1]:
+            keys = ops.transpose(laid.input_value(0), ops.constant(np.array([0, 2, 1, 3], np.int64)))
+            straight = ops.matmul(product.input_value(0), keys, False, True)
+            product.output(0).replace(straight.output(0))
+    graph.validate_nodes_and_infer_types()
 
 
 def is_mean(step: Any) -> bool:
@@ -220,9 +245,10 @@ def plain_attention() -> str:
     """Return the name of an attention in plain operations, with a softmax that takes one pass instead of three.
 
     exp(s) / sum exp(s) is the softmax without its subtraction of the largest score, which is there so that exp stays
-    finite. Bounded scores do that as well: e^60 times any window is within bfloat16. In a trained encoder scores do
-    not come near the bound, and the check against torch would tell. The one pass, bound, mask and exp together, is
-    worth a tenth of the encoding (benchmarks/results.md).
+    finite. Bounded scores do that as well: e^60 times any window is within bfloat16, and e^-87, what is left of a
+    masked score, is next to nothing without being zero, so that a row of nothing but padding is no quotient of zeros.
+    In a trained encoder scores do not come near the bounds, and the check against torch would tell. The one pass,
+    bounds, mask and exp together, is worth a tenth of the encoding (benchmarks/results.md).
     """
     import torch
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, eager_mask
@@ -241,10 +267,9 @@ def plain_attention() -> str:
         if groups > 1:
             key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
         scale = query.size(-1) ** -0.5 if scaling is None else scaling
-        scores = torch.clamp(torch.matmul(query * scale, key.transpose(2, 3)), -BOUND, BOUND)
-        weights = torch.exp(scores if mask is None else scores + mask)
-        # A row of nothing but padding has no weights: zero, not a quotient of zeros.
-        total = torch.clamp(weights.sum(dim=-1, keepdim=True), min=torch.finfo(torch.bfloat16).tiny)
+        scores = torch.matmul(query, key.transpose(2, 3)) * scale
+        weights = torch.exp(torch.clamp(scores if mask is None else scores + mask, *BOUNDS))
+        total = weights.sum(dim=-1, keepdim=True)
         return (torch.matmul(weights, value) / total).transpose(1, 2).contiguous(), None
 
     ALL_ATTENTION_FUNCTIONS.register(ATTENTION, attend)

@@ -27,7 +27,7 @@ from embed.errors import BackendUnavailable
 GRAPH, TOKENIZER, SETTINGS = "model.xml", "tokenizer.json", "encoder.json"
 
 # Raise it when what the folder of a converted model holds changes: older ones are then converted anew.
-FORMAT = 2
+FORMAT = 3
 
 # How near a graph in bfloat16 must be to torch in float32: cosine of their vectors for one text.
 AGREEMENT = 0.999
