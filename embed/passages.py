@@ -20,8 +20,8 @@ from embed.sentences import sentences, trim
 Span = tuple[int, int]
 CountTokens = Callable[[Sequence[str]], list[int]]
 
-# More characters than these for each token of the budget, and a paragraph is taken to be over it without being measured:
-# few texts have as many a token. Where it is not over, its sentences are joined again.
+# With more characters than these for each token of the budget a paragraph is taken to be over it without being
+# measured: few texts have as many a token. Where it is not over, its sentences are joined again.
 LETTERS = 5
 
 # Tokens a passage may take, with prompt and special tokens. Chosen by measurement: see benchmarks/results.md.
@@ -108,10 +108,10 @@ def split(text: str, language: str, count_tokens: CountTokens, budget: int = BUD
     # The tokens of a whole are not exactly the sum of its parts': a piece that measures too much is halved.
     while pieces:
         whole = [(piece[0].start, piece[-1].end) for piece in pieces]
-        measured = iter(count([span for span, piece in zip(whole, pieces, strict=True) if len(piece) > 1]))
+        sizes = iter(count([span for span, piece in zip(whole, pieces, strict=True) if len(piece) > 1]))
         halves: list[list[_Unit]] = []
         for span, piece in zip(whole, pieces, strict=True):
-            if len(piece) == 1 or next(measured) <= budget:
+            if len(piece) == 1 or next(sizes) <= budget:
                 done.append(span)
             else:
                 halves += [piece[: len(piece) // 2], piece[len(piece) // 2 :]]

@@ -9,6 +9,7 @@ model where the library itself is small.
 import sqlite3
 import threading
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +21,15 @@ Rows = NDArray[np.int64]
 Values = NDArray[np.float64]
 
 # Passages that are sampled in all, and at most of one language.
-SAMPLE, EACH = 2048, 64
+SAMPLE, EACH = 4096, 256
 
-# What is known beforehand weighs as much as this many passages.
-PRIOR = 16.0
+# What is known beforehand weighs as much as this many passages: little for the mean, which differs from language to
+# language, and much for the deviation, which differs less and takes many more passages to know.
+MEAN_PRIOR, DEVIATION_PRIOR = 4.0, 64.0
+
+# How much of a dear evidence's deviation goes with the cheap one's: the usual correlation of MaxSim with similarity
+# among passages of one language (flores).
+TOGETHER = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +38,8 @@ class Usual:
 
     `sums` holds by language how many passages were sampled, the sum of their values and that of their squares; the row
     of "" is all of them. `mean` and `deviation` are what is known beforehand. Each level is drawn towards the one above
-    it, a language towards the library and the library towards what is known, as if that had been seen `PRIOR` times
-    (normal with inverse gamma prior).
+    it, a language towards the library and the library towards what is known, as if that had been seen `MEAN_PRIOR` and
+    `DEVIATION_PRIOR` times (normal with inverse gamma prior).
     """
 
     sums: dict[str, tuple[float, float, float]]
@@ -51,7 +57,13 @@ class Usual:
         return cls({**sums, "": _sums(seen)}, np.sort(rows), mean, deviation)
 
     def standing(self, values: NDArray[np.float32], languages: list[str], rows: Rows) -> Values:
-        """Return how far values (n,) stand out among passages of their languages, in deviations.
+        """Return how far values (n,) stand out among passages of their languages, in deviations."""
+        mean, deviation = self.level(values, languages, rows)
+        standing: Values = (values.astype(np.float64) - mean) / deviation
+        return standing
+
+    def level(self, values: NDArray[np.float32], languages: list[str], rows: Rows) -> tuple[Values, Values]:
+        """Return mean and deviation (n,) of what is usual for the passages of these values (n,).
 
         A passage that is in the sample itself is held against the others: in a small library, where all are, an answer
         would else be part of what is usual.
@@ -64,8 +76,59 @@ class Usual:
         whole = np.array(self.sums[""])[:, None] - itself
         of_language = np.array([self.sums.get(code, nothing) for code in languages]).reshape(-1, 3).T - itself
         known = np.full(len(given), self.mean), np.full(len(given), self.deviation)
-        mean, deviation = _drawn(of_language, *_drawn(whole, *known))
-        standing: Values = (given - mean) / deviation
+        return _drawn(of_language, *_drawn(whole, *known))
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What evidence comes to that is dear, and was measured on few passages, by way of one that is cheap and was
+    measured on many (the regression estimator: Cochran 1977, "Sampling techniques", chapter 7).
+
+    `few` is the dear one where it was measured, `rest` what is left of it there when `slope` times the cheap one is
+    subtracted, and `many` the cheap one.
+    """
+
+    few: Usual
+    rest: Usual
+    many: Usual
+    slope: float
+
+    @classmethod
+    def of(
+        cls,
+        few: Usual,
+        values: NDArray[np.float32],
+        cheap: NDArray[np.float32],
+        languages: NDArray[np.str_],
+        many: Usual,
+    ) -> Self:
+        """Return what is usual where the passages of `few`, of these languages, have `values` and `cheap` (n,).
+
+        The slope is that within languages, drawn towards the usual one.
+        """
+        y, x = values.astype(np.float64), cheap.astype(np.float64)
+        for code in np.unique(languages):
+            here = languages == code
+            y[here] -= y[here].mean()
+            x[here] -= x[here].mean()
+        usual = few.deviation / many.deviation * TOGETHER
+        slope = float((x @ y + MEAN_PRIOR * many.deviation**2 * usual) / (x @ x + MEAN_PRIOR * many.deviation**2))
+        rest = Usual.of(
+            (values - slope * cheap).astype(np.float32),
+            languages,
+            few.rows,
+            few.mean - slope * many.mean,
+            few.deviation,
+        )
+        return cls(few, rest, many, slope)
+
+    def standing(
+        self, values: NDArray[np.float32], cheap: NDArray[np.float32], languages: list[str], rows: Rows
+    ) -> Values:
+        """Return how far values (n,) of passages stand out, whose cheap evidence (n,) is known."""
+        left = self.rest.level(values - np.float32(self.slope) * cheap, languages, rows)[0]
+        mean = left + self.slope * self.many.level(cheap, languages, rows)[0]
+        standing: Values = (values.astype(np.float64) - mean) / self.few.level(values, languages, rows)[1]
         return standing
 
 
@@ -77,26 +140,26 @@ def _drawn(sums: Values, mean: Values, deviation: Values) -> tuple[Values, Value
     """Return means and deviations (n,) of what has these sums (3, n), drawn towards those given."""
     count, total, squares = np.maximum(sums[0], 0), sums[1], sums[2]
     spread = np.maximum(squares - total**2 / np.maximum(count, 1), 0)
-    weight = count + PRIOR
-    return (total + PRIOR * mean) / weight, np.sqrt((spread + PRIOR * deviation**2) / weight)
+    drawn = (total + MEAN_PRIOR * mean) / (count + MEAN_PRIOR)
+    return drawn, np.sqrt((spread + DEVIATION_PRIOR * deviation**2) / (count + DEVIATION_PRIOR))
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Rows of passages by chance (n,), ascending, and their languages."""
+    """Rows of passages by chance (n,), in an order by chance, and their languages."""
 
     rows: Rows
     languages: NDArray[np.str_]
 
-    def few(self, each: int, most: int) -> "Sample":
-        """Return at most `each` of a language, and at most `most` in all."""
+    def few(self, each: int, most: int) -> NDArray[np.int64]:
+        """Return the places (n,) of at most `each` of a language, and at most `most` in all."""
         seen: dict[str, int] = {}
         kept = []
         for place, code in enumerate(self.languages.tolist()):
             seen[code] = seen.get(code, 0) + 1
             if seen[code] <= each:
                 kept.append(place)
-        return Sample(self.rows[kept[:most]], self.languages[kept[:most]])
+        return np.array(kept[:most], np.int64)
 
 
 @dataclass(slots=True)
@@ -122,4 +185,5 @@ def _sampled(connection: sqlite3.Connection, rows: Rows) -> Sample:
     languages = tables.languages_of(connection, chosen.tolist())
     chosen = chosen[np.argsort(chosen.astype(np.uint64) * np.uint64(11400714819323198485))]
     codes = np.array([languages.get(row, "und") for row in chosen.tolist()], np.str_)
-    return Sample(chosen, codes).few(EACH, SAMPLE)
+    kept = Sample(chosen, codes).few(EACH, SAMPLE)
+    return Sample(chosen[kept], codes[kept])

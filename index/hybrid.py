@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import sounds, tables
-from index.background import Sampling, Usual
+from index.background import Followed, Sampling, Usual
 from index.changes import Change
 from index.dense import DenseIndex
 from index.errors import DamagedLibrary
@@ -44,11 +44,11 @@ LEXICAL = 25
 WHOLE, DEEP = 10_000, 1_000
 
 # Sampled passages whose tokens are compared with every question: of one language, and in all.
-COMPARED, COMPARED_ALL = 12, 384
+COMPARED, COMPARED_ALL = 24, 192
 
 # Mean and deviation of MaxSim, and of BM25 as a share of its ceiling, over passages that nobody asked for: what is
 # taken for usual in a library of few passages (flores, all languages).
-USUAL_LATE, USUAL_LEXICAL = (0.17, 0.05), (0.006, 0.012)
+USUAL_LATE, USUAL_LEXICAL = (0.18, 0.05), (0.006, 0.012)
 
 # How far words or sounds in common can stand out, in deviations.
 BOUND = 4.0
@@ -98,6 +98,16 @@ class Held:
     size: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What is usual for a question, by kind of evidence."""
+
+    meaning: Usual
+    late: Followed
+    sounds: Usual
+    words: Usual
+
+
 class Hybrid:
     """Gathers evidence and orders by it. Safe to use from many threads."""
 
@@ -110,7 +120,7 @@ class Hybrid:
         self._sampling = Sampling()
         self._sampled = Held()
         self._matching: Remembered[Matches] = Remembered(2 * REMEMBERED)
-        self._usual: Remembered[dict[str, Usual]] = Remembered(REMEMBERED)
+        self._usual: Remembered[Background] = Remembered(REMEMBERED)
 
     def windows(
         self, asked: Asked, nearest: Sequence[Rows], alloweds: Sequence[Rows | None], source: Source, held: Held
@@ -157,33 +167,34 @@ class Hybrid:
         compared = np.full(len(rows), np.nan, np.float32)
         if late and self._tokens is not None and asked.tokens is not None:
             compared = maxsim(asked.tokens, self.tokens(rows, source.connection, held))
+        similarity = _similarity(asked, rows, source)
         return Evidence(
-            usual["meaning"].standing(_similarity(asked, rows, source), languages, rows),
-            usual["late"].standing(compared, languages, rows),
-            bounded(usual["sounds"].standing(self._shared(asked, "sounds", rows, source, alloweds), languages, rows)),
-            bounded(usual["words"].standing(self._shared(asked, "words", rows, source, alloweds), languages, rows)),
+            usual.meaning.standing(similarity, languages, rows),
+            usual.late.standing(compared, similarity, languages, rows),
+            bounded(usual.sounds.standing(self._shared(asked, "sounds", rows, source, alloweds), languages, rows)),
+            bounded(usual.words.standing(self._shared(asked, "words", rows, source, alloweds), languages, rows)),
             np.array([asked.language.get(code, 0.0) for code in languages]),
         )
 
-    def usual(self, asked: Asked, source: Source) -> dict[str, Usual]:
-        """Return what is usual for a question, by kind of evidence."""
+    def usual(self, asked: Asked, source: Source) -> Background:
+        """Return what is usual for a question."""
         return self._usual.get((asked.key, source.change), lambda: self._measured(asked, source))
 
-    def _measured(self, asked: Asked, source: Source) -> dict[str, Usual]:
+    def _measured(self, asked: Asked, source: Source) -> Background:
         sample = self._sampling.sample(source.connection, source.index.rows(), source.change)
         rows, codes = sample.rows, sample.languages
         similarity = source.index.vectors(rows) @ asked.vector
-        found = {"meaning": Usual.of(similarity, codes, rows, *self._neutral.usual(asked.vector, similarity))}
-        for name in FIELDS:
-            found[name] = Usual.of(self._shared(asked, name, rows, source, [None]), codes, rows, *USUAL_LEXICAL)
-        some = sample.few(COMPARED, COMPARED_ALL)
-        late = np.zeros(0, np.float32)
+        meaning = Usual.of(similarity, codes, rows, *self._neutral.usual(asked.vector, similarity))
+        sounds, words = (
+            Usual.of(self._shared(asked, name, rows, source, [None]), codes, rows, *USUAL_LEXICAL) for name in FIELDS
+        )
+        places = sample.few(COMPARED, COMPARED_ALL)
+        late = np.full(len(places), np.nan, np.float32)
         if self._tokens is not None and asked.tokens is not None:
-            late = maxsim(asked.tokens, self.tokens(some.rows, source.connection, self._sampled))
-        known = ~np.isnan(late)
-        there = slice(len(late))
-        found["late"] = Usual.of(late[known], some.languages[there][known], some.rows[there][known], *USUAL_LATE)
-        return found
+            late = maxsim(asked.tokens, self.tokens(rows[places], source.connection, self._sampled))
+        late, places = late[~np.isnan(late)], places[~np.isnan(late)]
+        few = Usual.of(late, codes[places], rows[places], *USUAL_LATE)
+        return Background(meaning, Followed.of(few, late, similarity[places], codes[places], meaning), sounds, words)
 
     def tokens(self, rows: Rows, connection: sqlite3.Connection, held: Held) -> list[Vectors]:
         """Return the token vectors (t, width) of each row; of a row that has none, none."""

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from index.background import PRIOR, Usual
+from index.background import DEVIATION_PRIOR, MEAN_PRIOR, Followed, Usual
 
 OTHER = np.array([1000, 1001])
 
@@ -16,20 +16,40 @@ def test_a_value_stands_out_from_its_own_language() -> None:
     en, bn = usual.standing(np.array([0.5, 0.5], np.float32), ["en", "bn"], OTHER)
 
     assert abs(en) < 1
-    assert bn > 3
+    assert bn > 2.5
 
 
 def test_what_is_known_beforehand_weighs_as_so_many_passages() -> None:
-    """Mean and deviation are those of the passages and of `PRIOR` more that are as is known."""
+    """The mean is that of the passages and of `MEAN_PRIOR` more that are as is known, the deviation likewise."""
     values = np.array([0.9, 1.1], np.float32)
     nothing = Usual.of(np.zeros(0, np.float32), np.zeros(0, np.str_), np.zeros(0, np.int64), 0.3, 0.1)
     two = Usual.of(values, np.array(["en", "en"]), np.array([1, 2]), 0.3, 0.1)
 
     assert nothing.standing(np.array([0.5], np.float32), ["en"], OTHER[:1]) == pytest.approx([2])
-    mean, variance = (2 + PRIOR * 0.3) / (2 + PRIOR), (0.02 + PRIOR * 0.01) / (2 + PRIOR)
-    of_language = (2 + PRIOR * mean) / (2 + PRIOR), (0.02 + PRIOR * variance) / (2 + PRIOR)
-    expected = (0.5 - of_language[0]) / of_language[1] ** 0.5
+    mean, variance = (2 + MEAN_PRIOR * 0.3) / (2 + MEAN_PRIOR), (0.02 + DEVIATION_PRIOR * 0.01) / (2 + DEVIATION_PRIOR)
+    mean = (2 + MEAN_PRIOR * mean) / (2 + MEAN_PRIOR)
+    variance = (0.02 + DEVIATION_PRIOR * variance) / (2 + DEVIATION_PRIOR)
+    expected = (0.5 - mean) / variance**0.5
     assert two.standing(np.array([0.5], np.float32), ["en"], OTHER[:1]) == pytest.approx([expected], rel=1e-5)
+
+
+def test_what_was_measured_on_few_follows_what_was_measured_on_many() -> None:
+    """By chance the few are nearer to the question than the many: what they have dearly is usual for nearer ones."""
+    chance = np.random.default_rng(2)
+    cheap = chance.normal(0.4, 0.05, 2000).astype(np.float32)
+    dear = (0.2 + (cheap - 0.4) + chance.normal(0, 0.01, 2000)).astype(np.float32)
+    languages, rows = np.array(["en"] * 2000), np.arange(2000)
+    places = np.argsort(-cheap)[:200]  # far from chance, to show it
+    many = Usual.of(cheap, languages, rows, 0.4, 0.05)
+    few = Usual.of(dear[places], languages[places], rows[places], 0.2, 0.05)
+
+    followed = Followed.of(few, dear[places], cheap[places], languages[places], many)
+    asked = np.array([0.2, 0.3], np.float32), np.array([0.4, 0.5], np.float32)
+    usual, above = followed.standing(*asked, ["en", "en"], 5000 + OTHER)
+
+    assert abs(usual) < 0.3
+    assert few.standing(asked[0], ["en", "en"], 5000 + OTHER)[0] < -1.5
+    assert above > usual + 1
 
 
 def test_a_sampled_passage_is_held_against_the_others() -> None:
