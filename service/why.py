@@ -83,7 +83,7 @@ def _shares(text: Side, other: Side) -> list[Share]:
     every = shares(pooled, text.offset, vector / np.linalg.norm(vector))
     found: list[Share] = []
     waiting = 0.0
-    for (start, end), share in zip(pooled.spans, every[pooled.first :].tolist(), strict=False):
+    for (start, end), share in zip(pooled.spans, every[pooled.first :][: len(pooled.spans)].tolist(), strict=True):
         waiting += share
         if start == end:
             continue

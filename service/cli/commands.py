@@ -121,9 +121,7 @@ def search(
         typer.Option(min=0, max=1, help="Only passages that answer with at least this probability."),
     ] = None,
     mode: Annotated[str, typer.Option(help=MODES)] = "hybrid",
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Tell why each matched: which word met which.")
-    ] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Tell why each matched: which word met which.")] = False,
     data: Data = None,
     model: Model = None,
     backend: Backend = None,
