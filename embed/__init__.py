@@ -2,6 +2,7 @@
 
 from embed.encoder import DEFAULT_MODEL, BackendName, Encoder, KeepTokens, Progress, Vectors, load_encoder
 from embed.errors import BackendUnavailable, EmbedError, ModelUnavailable, UnknownLanguage
+from embed.explain import Pooled, shares
 from embed.language import Guess, detect, normalise
 from embed.passages import BUDGET, paragraphs, split
 from embed.sentences import sentences
@@ -12,9 +13,11 @@ __all__ = [
     "BackendName",
     "Encoder",
     "KeepTokens",
+    "Pooled",
     "Progress",
     "Vectors",
     "load_encoder",
+    "shares",
     # languages
     "Guess",
     "detect",

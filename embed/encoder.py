@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from embed import default_model, sources
 from embed.backends import conversion
-from embed.backends.batches import KeepTokens
+from embed.backends.batches import KeepTokens, Role
 from embed.backends.openvino import Disagreement, OpenVinoEncoder
 from embed.backends.torch import TorchEncoder
 from embed.cache import Progress
 from embed.errors import BackendUnavailable, EmbedError
+from embed.explain import Pooled
 from embed.sources import Source
 
 __all__ = ["DEFAULT_MODEL", "BackendName", "Encoder", "KeepTokens", "Progress", "Vectors", "load_encoder"]
@@ -65,6 +66,14 @@ class Encoder(Protocol):
         """Return for each token vector of a text the characters that its token is, `[start, end)`, white space apart.
 
         The same as a question or as a passage; a question over the window has vectors for the first of them only.
+        """
+        ...
+
+    def pooled(self, texts: Sequence[str], role: Role) -> list[Pooled | None]:
+        """Return of each text all token vectors of which its vector is the mean, for `embed.explain`.
+
+        None where the vector is something else: the first token's, say, or one that a further layer made, or of a
+        passage over the window.
         """
         ...
 

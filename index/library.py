@@ -396,6 +396,14 @@ class Library:
         with self._consistent(mode, None, ask) as (_, answered):
             return answered
 
+    def offsets(self, query: Mapping[str, float], passage: str, mode: Mode) -> tuple[Vectors, Vectors]:
+        """Return what is subtracted, (dim,) each, of the vectors of a query of these languages and of a passage in one,
+        before `search` compares them in this mode.
+        """
+        if mode == "raw" or self._neutral.priors is None:
+            return np.zeros(self.dim, np.float32), np.zeros(self.dim, np.float32)
+        return self._neutral.query_offsets([query])[0], self._neutral.passage_offsets([passage])[0]
+
     def _filtered(self, source: Source, wheres: Sequence[Filter | None]) -> list[Rows | None]:
         """Return for each filter the rows, ascending, that it lets through; None for all."""
         return [self._selection.rows(source.connection, where, source.change) if where else None for where in wheres]

@@ -135,9 +135,11 @@ class Neutral:
         """Return the passages' vectors (n, dim), unit length, in the neutral space; one language code for each."""
         if self.priors is None:
             return vectors
-        unknown = len(self.priors.languages)
-        numbers = [self._number.get(code, unknown) for code in languages]
-        return unit(vectors - self._passages[numbers])
+        return unit(vectors - self.passage_offsets(languages))
+
+    def passage_offsets(self, languages: Sequence[str]) -> Vectors:
+        """Return what is subtracted of passages in these languages (n, dim); not for a model without priors."""
+        return self._passages[[self._number.get(code, -1) for code in languages]]
 
     def queries(self, vectors: Vectors, languages: Sequence[Mapping[str, float]]) -> Vectors:
         """Return the queries' vectors (n, dim), unit length, in the neutral space.
@@ -147,7 +149,11 @@ class Neutral:
         """
         if self.priors is None:
             return vectors
-        return unit(vectors - mixtures(languages, self._number) @ self._queries)
+        return unit(vectors - self.query_offsets(languages))
+
+    def query_offsets(self, languages: Sequence[Mapping[str, float]]) -> Vectors:
+        """Return what is subtracted of queries of these languages (n, dim); not for a model without priors."""
+        return mixtures(languages, self._number) @ self._queries
 
     @property
     def calibrated(self) -> bool:

@@ -51,13 +51,21 @@ class TokenSpace:
 
     def compress(self, tokens: Vectors, language: str) -> bytes:
         """Return the passage's token vectors (t, token_dim) as they are kept: `width` / 4 bytes a token."""
-        small = tokens @ self._projection - self._passages[self._number.get(language, -1)]
+        small = self._small(tokens, language)
         # Of a vector of length 1 each number has variance 1 / width.
         edge = EDGE / np.sqrt(self.width) * np.sqrt(np.einsum("tw,tw->t", small, small))[:, None]
         above = [(small > bound).view(np.uint8) for bound in (-edge, 0, edge)]
         levels = above[0] + above[1] + above[2]
         packed = levels[:, 0::4] | levels[:, 1::4] << 2 | levels[:, 2::4] << 4 | levels[:, 3::4] << 6
         return bytes(packed.tobytes())
+
+    def passage(self, tokens: Vectors, language: str) -> Vectors:
+        """Return a passage's token vectors (t, width), unit length, as `query` does: what `compress` makes small."""
+        return unit(self._small(tokens, language))
+
+    def _small(self, tokens: Vectors, language: str) -> Vectors:
+        small: Vectors = tokens @ self._projection - self._passages[self._number.get(language, -1)]
+        return small
 
     def query(self, tokens: Vectors, language: Mapping[str, float]) -> Vectors:
         """Return the question's token vectors (t, width), unit length, for `maxsim`; one of no tokens has none."""

@@ -34,7 +34,7 @@ from embed import (
 from index import Article, Filter, Hit, Library, Mode, Passage, TokenSpace, cut, parse_filter
 from service.query import Query
 from service.reading import Draft
-from service.why import best_sentence
+from service.why import Explanation, Side, best_sentence, explained
 
 Action = Literal["added", "replaced", "unchanged"]
 Pool = list[tuple[Article, list[Passage], list[int]]]  # articles, their passages, and which of these to encode
@@ -63,12 +63,14 @@ class Answer:
     """The hits for one question, best first; `took_ms` is the time in milliseconds that the engine spent on it.
 
     `sentences` holds for each hit the span `[start, end)` in the article's text of the sentence that answers best, None
-    where the library keeps no token vectors to tell it by.
+    where the library keeps no token vectors to tell it by; `explanations` why it matched, None where that was not asked
+    for, or where the model's vectors are no means of its tokens'.
     """
 
     query_language: Guess
     hits: list[Hit]
     sentences: list[tuple[int, int] | None]
+    explanations: list[Explanation | None]
     next_cursor: str | None
     took_ms: float
 
@@ -159,13 +161,14 @@ class Engine:
         mode: Mode = "hybrid",
         min_relevance: float | None = None,
         query_language: str | None = None,
+        explain: bool = False,
     ) -> Answer:
         """Return the passages that answer `query` best, in whatever language they were written.
 
         A "quoted phrase" in it must occur in a passage, and a -word must not. `languages` and `filter` restrict what is
         searched, so `limit` hits come back whenever that many match.
-        `query_language` overrides the detected one. Raises `embed.UnknownLanguage`, `index.InvalidFilter`,
-        `index.InvalidCursor`.
+        `query_language` overrides the detected one. To `explain` the hits, they are encoded once more.
+        Raises `embed.UnknownLanguage`, `index.InvalidFilter`, `index.InvalidCursor`.
         """
         started = time.perf_counter()
         asked = Query.read(query)
@@ -186,7 +189,10 @@ class Engine:
             cursor=cursor,
         )
         best = self._best_sentences(question, page.hits)
-        return Answer(guess, page.hits, best, page.next_cursor, (time.perf_counter() - started) * 1000)
+        why: list[Explanation | None] = [None] * len(page.hits)
+        if explain:
+            why = self._explanations(asked, question, page.hits, mode)
+        return Answer(guess, page.hits, best, why, page.next_cursor, (time.perf_counter() - started) * 1000)
 
     def _best_sentences(self, question: Questions, hits: Sequence[Hit]) -> list[tuple[int, int] | None]:
         """Return for each hit the span of its best sentence in its article's text."""
@@ -204,6 +210,29 @@ class Engine:
             else:
                 best = best_sentence(cut, self.encoder.token_spans(text), query, kept[hit.row])
             found.append(None if best is None else (hit.passage.start + best[0], hit.passage.start + best[1]))
+        return found
+
+    def _explanations(
+        self, asked: Query, question: Questions, hits: Sequence[Hit], mode: Mode
+    ) -> list[Explanation | None]:
+        """Return for each hit why it matched."""
+        (pooled,) = self.encoder.pooled([asked.text], "query")
+        if pooled is None:
+            return [None] * len(hits)
+        language, space = question.languages[0], self._compared()
+        tokens = space.query(pooled.own, language) if space else pooled.own
+        found: list[Explanation | None] = []
+        passages = self.encoder.pooled([hit.passage.text for hit in hits], "passage")
+        for hit, there in zip(hits, passages, strict=True):
+            if there is None:
+                found.append(None)
+                continue
+            passage, code = hit.passage, hit.article.language
+            offsets = self.library.offsets(language, code, mode)
+            query = Side(asked.text, pooled, offsets[0], tokens, asked.places)
+            own = space.passage(there.own, code) if space else there.own
+            text = Side(passage.text, there, offsets[1], own, range(passage.start, passage.end))
+            found.append(explained(query, text, hit.similarity))
         return found
 
     def questions(self, queries: Sequence[str], languages: Sequence[str] | None = None) -> Questions:

@@ -11,11 +11,15 @@ _SAID = re.compile(r"\w")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question: what is asked, the phrases that must occur in a passage, and the words that must not."""
+    """A question: what is asked, the phrases that must occur in a passage, and the words that must not.
+
+    `places` tells for each character of `text` where in what was written it stands, -1 for white space.
+    """
 
     text: str
     phrases: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    places: tuple[int, ...] = ()
 
     @classmethod
     def read(cls, written: str) -> "Query":
@@ -26,8 +30,13 @@ class Query:
         open_text = _QUOTED.sub(" ", written)
         without = tuple(match[1] for match in _EXCLUDED.finditer(open_text))
         # A phrase is asked for too; only its marks are not.
-        text = _QUOTED.sub(lambda match: f" {match[match.lastindex or 0]} ", written)
-        text = " ".join(_EXCLUDED.sub(" ", text).split()) if without else text
+        # What is not asked becomes spaces, as many as it was, so that what is asked stays where it was.
+        text = blank = _QUOTED.sub(lambda match: f" {match[match.lastindex or 0]} ", written)
+        if without:
+            blank = _EXCLUDED.sub(lambda match: " " * len(match[0]), blank)
+            text = " ".join(blank.split())
         if not _SAID.search(text) and without:
-            return cls(written)
-        return cls(text.strip() if phrases else text, phrases, without)
+            text, blank, phrases, without = written, written, (), ()
+        text = text.strip() if phrases else text
+        places = (place for place, character in enumerate(blank) if not character.isspace())
+        return cls(text, phrases, without, tuple(-1 if each.isspace() else next(places) for each in text))

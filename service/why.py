@@ -1,11 +1,137 @@
-"""Why a passage matched: which of its sentences the question's tokens meet."""
+"""Why a passage matched: which of its sentences answers, which word met which, and what each token added."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from embed import Pooled, shares
+from index.words import tokens as pieces
+
 Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """The question or a passage as it is compared.
+
+    `offset` (dim,) is what is subtracted of its vector; `vectors` (t, width) are its own tokens' as they are held
+    against each other's; `places` tells for each character of `text` where the reader sees it.
+    """
+
+    text: str
+    pooled: Pooled
+    offset: NDArray[np.float32]
+    vectors: NDArray[np.float32]
+    places: Sequence[int]
+
+    def seen(self, span: Span) -> Span:
+        """Return where the reader sees a span of the text that neither begins nor ends with white space."""
+        return self.places[span[0]], self.places[span[1] - 1] + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What the token with these characters, `[start, end)`, adds to the similarity."""
+
+    start: int
+    end: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A word of the question, and the word of the passage that is nearest to it."""
+
+    query: Span
+    passage: Span
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a passage is as similar to the question as it is.
+
+    The shares of `tokens`, with characters of the article's text, and `rest` sum to the similarity; so do those of
+    `query_tokens`, with characters of the question as it was written, and `query_rest`. What prompt and special tokens
+    add is in the rest, and what is lost where a model's numbers are rounded.
+    """
+
+    tokens: list[Share]
+    rest: float
+    query_tokens: list[Share]
+    query_rest: float
+    words: list[Met]
+
+
+def explained(query: Side, passage: Side, similarity: float) -> Explanation:
+    """Return why the two are so similar."""
+    tokens, query_tokens = _shares(passage, query), _shares(query, passage)
+    rest, query_rest = (similarity - sum(each.share for each in own) for own in (tokens, query_tokens))
+    return Explanation(tokens, rest, query_tokens, query_rest, _met(query, passage))
+
+
+def _shares(text: Side, other: Side) -> list[Share]:
+    """Return what each of the text's own tokens adds to the cosine with the other.
+
+    Tokens that stand for the same characters, or for no character of their own (SentencePiece's mark of a word's
+    beginning), are one with those beside them.
+    """
+    vector = other.pooled.vector - other.offset
+    pooled = text.pooled
+    every = shares(pooled, text.offset, vector / np.linalg.norm(vector))
+    found: list[Share] = []
+    waiting = 0.0
+    for (start, end), share in zip(pooled.spans, every[pooled.first :][: len(pooled.spans)].tolist(), strict=True):
+        waiting += share
+        if start == end:
+            continue
+        last = found[-1] if found else Share(0, 0, 0.0)
+        if end <= last.end:
+            found[-1] = replace(last, share=last.share + waiting)
+        else:
+            found.append(Share(max(start, last.end), end, waiting))
+        waiting = 0.0
+    return [Share(*text.seen((each.start, each.end)), each.share) for each in found]
+
+
+def _words(text: str, spans: Sequence[Span]) -> list[tuple[Span, list[int]]]:
+    """Return the words of a text, and for each the numbers of its tokens, whose characters are `spans`.
+
+    In a script without spaces, where nobody marked the words, each token is one.
+    """
+    found: dict[Span, list[int]] = {}
+    first = 0
+    for kind, start, end, _ in pieces(text):
+        while first < len(spans) and spans[first][1] <= start:
+            first += 1
+        for number in range(first, len(spans)):
+            low, high = max(start, spans[number][0]), min(end, spans[number][1])
+            if spans[number][0] >= end:
+                break
+            if low < high:
+                found.setdefault((low, high) if kind == "run" else (start, end), []).append(number)
+    return list(found.items())
+
+
+def _met(query: Side, passage: Side) -> list[Met]:
+    """Return for each word of the question the passage's nearest; a word is the mean of its tokens."""
+    asked, there = (_words(side.text, side.pooled.spans) for side in (query, passage))
+    if not asked or not there:
+        return []
+    cosines = _means(query.vectors, asked) @ _means(passage.vectors, there).T
+    return [
+        Met(query.seen(word), passage.seen(there[best][0]), float(cosines[number, best]))
+        for number, ((word, _), best) in enumerate(zip(asked, cosines.argmax(axis=1).tolist(), strict=True))
+    ]
+
+
+def _means(vectors: NDArray[np.float32], words: Sequence[tuple[Span, list[int]]]) -> NDArray[np.float32]:
+    """Return the mean vectors of the words' tokens (words, width), at unit length; one of zeros stays."""
+    means = np.stack([vectors[own].mean(axis=0) for _, own in words])
+    scaled: NDArray[np.float32] = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+    return scaled
 
 
 def best_sentence(

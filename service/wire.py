@@ -179,6 +179,7 @@ class SearchRequest(Shape):
     )
     min_relevance: Annotated[float, Field(ge=0, le=1)] | None = None
     query_language: Optional = Field(default=None, description="detected where absent")
+    explain: bool = Field(default=False, description="tell of each hit why it matched; each is encoded once more")
 
     @model_validator(mode="after")
     def _clean_filter(self) -> Self:
@@ -195,10 +196,38 @@ class QueryLanguage(Shape):
 
 
 class Characters(Shape):
-    """A span of an article's text, `[start, end)` in characters (code points)."""
+    """A span of an article's text, or of the question, `[start, end)` in characters (code points)."""
 
     start: int
     end: int
+
+
+class TokenShare(Characters):
+    """A token, and what it adds to the similarity."""
+
+    share: float
+
+
+class WordsMet(Shape):
+    """A word of the question, the word of the passage that is nearest to it, and how near: a cosine, -1..1."""
+
+    query: Characters
+    passage: Characters
+    cosine: float
+
+
+class ExplanationOut(Shape):
+    """Why a passage matched.
+
+    The shares of `tokens` and `rest` sum to the similarity, and so do those of `query_tokens` and `query_rest`. Spans
+    of the passage are of the article's text; those of the question are of `query` without white space around it.
+    """
+
+    tokens: list[TokenShare]
+    rest: float = Field(description="what prompt and special tokens add, and what is lost in rounding")
+    query_tokens: list[TokenShare]
+    query_rest: float
+    words: list[WordsMet] = Field(description="for each word of the question, the nearest of the passage")
 
 
 class HitOut(Shape):
@@ -217,6 +246,9 @@ class HitOut(Shape):
     end: int
     best_sentence: Characters | None = Field(
         description="the sentence of the passage that answers best; null where the library keeps no token vectors"
+    )
+    explanation: ExplanationOut | None = Field(
+        description="why it matched; null unless `explain`, and for models that do not pool by the mean of all tokens"
     )
     url: str | None
     source: str | None

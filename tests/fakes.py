@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from embed import KeepTokens
+from embed import KeepTokens, Pooled
+from embed.backends.batches import Role
 
 # Each line is one meaning, said in English, Bengali, Hindi and Russian.
 MEANINGS = [
@@ -64,11 +65,21 @@ class ToyEncoder:
         """Return nothing: it has no token vectors."""
         return []
 
-    def _vector(self, text: str) -> NDArray[np.float32]:
-        vector = np.full(self.dim, 0.01, dtype=np.float32)
-        for word in re.split(r"[\s.,;:!?।\"'()-]+", text.lower()):
+    def pooled(self, texts: Sequence[str], role: Role) -> list[Pooled | None]:  # noqa: ARG002
+        """Return the words of each text as its tokens, behind a special one."""
+        return [self._pooled(text) for text in texts]
+
+    def _pooled(self, text: str) -> Pooled:
+        found = list(re.finditer(r"[^\s.,;:!?।\"'()-]+", text))
+        tokens = np.zeros((len(found) + 1, self.dim), np.float32)
+        tokens[0] = 0.01
+        for token, match in zip(tokens[1:], found, strict=True):
+            word = match[0].lower()
             if word in WORDS:
-                vector[WORDS[word]] += 1
-            elif word:
-                vector[16 + hashlib.md5(word.encode(errors="replace")).digest()[0] % 16] += 0.1
-        return (vector / np.linalg.norm(vector)).astype(np.float32)
+                token[WORDS[word]] = 1
+            else:
+                token[16 + hashlib.md5(word.encode(errors="replace")).digest()[0] % 16] = 0.1
+        return Pooled(tokens, 1, [match.span() for match in found])
+
+    def _vector(self, text: str) -> NDArray[np.float32]:
+        return self._pooled(text).vector.astype(np.float32)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from embed import Encoder
-from index import Library
+from index import Library, Mode
 from service.engine import Engine
 from service.evaluation import evaluate
 from service.reading import Draft, read_path
@@ -69,6 +69,41 @@ def test_the_best_sentence_is_the_one_that_answers(seeded: Engine, question: str
     hit = answer.hits[0]
     assert hit.passage.start <= span[0] < span[1] <= hit.passage.end
     assert words in hit.article.text[span[0] : span[1]]
+
+
+@pytest.mark.parametrize(
+    ("question", "language", "met"),
+    [
+        ("Which aircraft plant did Kim visit?", "bn", {"aircraft": "বিমান", "plant": "কারখানা", "visit": "পরিদর্শন"}),
+        ("What do aircraft plants in Belarus produce?", "hi", {"Belarus": "बेलारूस", "produce": "उत्पाद"}),
+        ('-war "रूस" trade grew', "hi", {"trade": "व्यापार", "grew": "वृद्धि"}),
+        ("На сколько процентов выросла торговля?", "hi", {"процентов": "प्रतिशत", "торговля": "व्यापार"}),
+        ("北朝鮮の指導者はどの航空機工場を訪れたか", "bn", {"工場": "কারখানা"}),
+    ],
+)
+def test_words_meet_those_that_mean_the_same(seeded: Engine, question: str, language: str, met: dict[str, str]) -> None:
+    """Of the first passage in another language and script, as characters of the question and of the article."""
+    answer = seeded.search(question, languages=[language], explain=True, limit=1)
+    hit, why = answer.hits[0], answer.explanations[0]
+
+    assert why is not None
+    found = {question[slice(*each.query)]: hit.article.text[slice(*each.passage)] for each in why.words}
+    assert met.items() <= found.items()
+    assert "war" not in found
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "raw"])
+def test_shares_sum_to_the_similarity_and_the_rest_is_small(seeded: Engine, mode: Mode) -> None:
+    """By the vectors that are stored, from tokens encoded now: prompt and special tokens add least of a passage."""
+    answer = seeded.search("trade with Belarus", mode=mode, explain=True)
+
+    for hit, why in zip(answer.hits, answer.explanations, strict=True):
+        assert why is not None
+        assert sum(each.share for each in why.tokens) + why.rest == pytest.approx(hit.similarity, abs=1e-9)
+        assert sum(each.share for each in why.query_tokens) + why.query_rest == pytest.approx(hit.similarity, abs=1e-9)
+        assert abs(why.rest) < 0.15 * hit.similarity
+        tokens = [hit.article.text[each.start : each.end] for each in why.tokens]
+        assert "".join(tokens) == "".join(hit.passage.text.split())
 
 
 def test_a_language_filter_returns_that_language_only(seeded: Engine) -> None:

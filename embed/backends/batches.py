@@ -5,10 +5,12 @@ its tokens are the text's own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+Role = Literal["query", "passage"]
 
 KeepTokens = Callable[[int, NDArray[np.float32]], None]
 """Given the position of a text and its token vectors (t, token_dim)."""

@@ -15,14 +15,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embed import cache
-from embed.backends.batches import KeepTokens, by_length, edges, encodable, parts, spans, unit_mean
+from embed.backends.batches import KeepTokens, Role, by_length, edges, encodable, parts, spans, unit_mean
 from embed.errors import BackendUnavailable
+from embed.explain import Pooled
 
 GRAPH, TOKENIZER, SETTINGS = "model.xml", "tokenizer.json", "encoder.json"
 
@@ -44,7 +45,6 @@ STEP = 16
 # Texts whose token ids are held at once, and among which like lengths are brought together.
 POOL = 4096
 
-Role = Literal["query", "passage"]
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -110,7 +110,7 @@ class OpenVinoEncoder:
         vectors = np.zeros((len(texts), self.dim), np.float32)
         if texts:
             ids = [self._truncated(encoding) for encoding in self._encodings(texts, "query")]
-            self._run(self._queries, ids, vectors, "query", keep=keep)
+            self._run(self._queries, ids, vectors, self._edges["query"], keep=keep)
         return vectors
 
     def encode_passages(
@@ -133,9 +133,8 @@ class OpenVinoEncoder:
                 if keep and i not in long:
                     keep(start + i, tokens)
 
-            self._run(
-                self._throughput(), ids, vectors[start : start + POOL], "passage", advance, kept if keep else None
-            )
+            own = self._edges["passage"]
+            self._run(self._throughput(), ids, vectors[start : start + POOL], own, advance, kept if keep else None)
             for i in sorted(long):
                 vectors[start + i], tokens = self._long(pool[i])
                 if keep:
@@ -146,13 +145,30 @@ class OpenVinoEncoder:
         """Return for each token of a text its characters `[start, end)`, white space apart."""
         return spans(self._tokenizer, self._prompts["passage"], self._edges["passage"], text)
 
+    def pooled(self, texts: Sequence[str], role: Role) -> list[Pooled | None]:
+        """Return of each text all token vectors of which its vector is the mean; None where it is not."""
+        encodings = self._encodings(texts, role)
+        whole = [i for i, each in enumerate(encodings) if role == "query" or len(each) <= self.window]
+        ids = [self._truncated(encodings[i]) for i in whole]
+        vectors = np.zeros((len(whole), self.dim), np.float32)
+        tokens: dict[int, NDArray[np.float32]] = {}
+        # Few texts, for which somebody waits: not worth compiling the form for the most passages a second.
+        self._run(self._queries, ids, vectors, (0, 0), keep=tokens.__setitem__)
+        found: list[Pooled | None] = [None] * len(texts)
+        before, after = self._edges[role]
+        for place, i in enumerate(whole):
+            own = self.token_spans(texts[i])[: len(ids[place]) - before - after]
+            pooled = Pooled(tokens[place], before, own)
+            found[i] = pooled if pooled.makes(vectors[place]) else None
+        return found
+
     def _long(self, text: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the vector of a passage over the window and its token vectors, both made of its parts'."""
         cut = self._encodings(parts(text, self.count_tokens, self.window), "passage")
         vectors = np.zeros((len(cut), self.dim), np.float32)
         tokens: dict[int, NDArray[np.float32]] = {}
         ids = [self._truncated(encoding) for encoding in cut]
-        self._run(self._throughput(), ids, vectors, "passage", keep=tokens.__setitem__)
+        self._run(self._throughput(), ids, vectors, self._edges["passage"], keep=tokens.__setitem__)
         return unit_mean(vectors), np.concatenate([tokens[i] for i in range(len(cut))])
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -206,13 +222,16 @@ class OpenVinoEncoder:
         requests: _Requests,
         ids: Sequence[list[int]],
         vectors: NDArray[np.float32],
-        role: Role,
+        edges: tuple[int, int],
         advance: Callable[[int], None] | None = None,
         keep: KeepTokens | None = None,
     ) -> None:
-        """Fill `vectors` with those of the token ids, a batch for each stream at a time."""
+        """Fill `vectors` with those of the token ids, a batch for each stream at a time.
+
+        `keep` is given the tokens of each but those at its `edges`, so many at the start and so many at the end.
+        """
         batches = by_length([self._padded_length(len(one)) for one in ids], TOKENS, MOST)
-        before, after = self._edges[role]
+        before, after = edges
 
         def encode(batch: list[int]) -> tuple[list[int], NDArray[np.float32]]:
             found, tokens = requests.infer(self._padded(ids, batch), tokens=keep is not None)

@@ -10,13 +10,14 @@ import threading
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embed.backends.batches import KeepTokens, by_length, edges, encodable, parts, spans, unit, unit_mean
+from embed.backends.batches import KeepTokens, Role, by_length, edges, encodable, parts, spans, unit, unit_mean
 from embed.errors import BackendUnavailable, ModelUnavailable
+from embed.explain import Pooled
 
 # Tokens of one batch, padding included. On a CPU what counts is that a layer's activations stay in the cache;
 # a GPU wants work for all its cores at once.
@@ -25,8 +26,6 @@ MOST = {"cpu": 64, "cuda": 1024}
 
 # For a model that reads texts of any length (a bag of words, say) and so tells no window.
 ENDLESS = 512
-
-Role = Literal["query", "passage"]
 
 
 class TorchEncoder:
@@ -96,6 +95,22 @@ class TorchEncoder:
             return []
         return spans(self._tokenizer, self.prompts["passage"], self._edges["passage"], text)
 
+    def pooled(self, texts: Sequence[str], role: Role) -> list[Pooled | None]:
+        """Return of each text all token vectors of which its vector is the mean; None where it is not."""
+        found: list[Pooled | None] = [None] * len(texts)
+        if not self.token_dim:
+            return found
+        lengths = self._lengths(texts, role)
+        whole = [i for i, length in enumerate(lengths) if role == "query" or length <= self.window]
+        before, after = self._edges[role]
+        for batch in self._batches([lengths[i] for i in whole]):
+            some = [whole[place] for place in batch]
+            vectors, tokens = self._both([texts[i] for i in some], role, (0, 0))
+            for i, vector, each in zip(some, vectors, tokens, strict=True):
+                pooled = Pooled(each, before, self.token_spans(texts[i])[: len(each) - before - after])
+                found[i] = pooled if pooled.makes(vector) else None
+        return found
+
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Count the tokens that each text takes as a passage, prompt and special tokens included."""
         return self._lengths(texts, "passage")
@@ -109,13 +124,12 @@ class TorchEncoder:
     ) -> NDArray[np.float32]:
         vectors = np.zeros((len(texts), self.dim), np.float32)
         lengths = self._lengths(texts, role)
-        device = self.model.device.type
-        most = MOST.get(device, MOST["cuda"])
-        within = [min(length, self.window) for length in lengths]
         wanted = keep if self.token_dim else None
-        for batch in by_length(within, TOKENS.get(device, TOKENS["cuda"]), most):
+        for batch in self._batches(lengths):
             some = [texts[i] for i in batch]
-            vectors[batch], tokens = self._both(some, role) if wanted else (self._batch(some, role), [])
+            vectors[batch], tokens = (
+                self._both(some, role, self._edges[role]) if wanted else (self._batch(some, role), [])
+            )
             for place, i in enumerate(batch):
                 if role == "passage" and lengths[i] > self.window:
                     vectors[i], long = self._long(texts[i])
@@ -127,9 +141,16 @@ class TorchEncoder:
                 advance(len(batch))
         return vectors
 
+    def _batches(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Return batches of positions of texts of so many tokens."""
+        device = self.model.device.type
+        within = [min(length, self.window) for length in lengths]
+        return by_length(within, TOKENS.get(device, TOKENS["cuda"]), MOST.get(device, MOST["cuda"]))
+
     def _long(self, text: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the vector of a passage over the window and its token vectors, both made of its parts'."""
-        both = [self._both([part], "passage") for part in parts(text, self.count_tokens, self.window)]
+        own = self._edges.get("passage", (0, 0))
+        both = [self._both([part], "passage", own) for part in parts(text, self.count_tokens, self.window)]
         return unit_mean(np.concatenate([each for each, _ in both])), np.concatenate([tokens[0] for _, tokens in both])
 
     def _batch(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
@@ -137,13 +158,15 @@ class TorchEncoder:
         # At unit length again: one that was normalised in half precision is not so in float32.
         return unit(np.asarray(self._run(texts, role, "sentence_embedding"), np.float32))
 
-    def _both(self, texts: Sequence[str], role: Role) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
-        """Return the vectors of texts (n, dim), and of each the token vectors (t, token_dim)."""
+    def _both(
+        self, texts: Sequence[str], role: Role, edges: tuple[int, int]
+    ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+        """Return the vectors of texts (n, dim), and of each the token vectors (t, token_dim) but those at its edges."""
         if not self.token_dim:
             return self._batch(texts, role), [np.zeros((0, 0), np.float32)] * len(texts)
         outputs = self._run(texts, role, None)
         vectors = np.stack([each["sentence_embedding"].float().cpu().numpy() for each in outputs])
-        before, after = self._edges[role]
+        before, after = edges
         tokens = []
         for each in outputs:
             own = each["token_embeddings"][each["attention_mask"].bool()].float().cpu().numpy()

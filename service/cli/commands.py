@@ -121,6 +121,7 @@ def search(
         typer.Option(min=0, max=1, help="Only passages that answer with at least this probability."),
     ] = None,
     mode: Annotated[str, typer.Option(help=MODES)] = "hybrid",
+    explain: Annotated[bool, typer.Option("--explain", help="Tell why each matched: which word met which.")] = False,
     data: Data = None,
     model: Model = None,
     backend: Backend = None,
@@ -143,13 +144,14 @@ def search(
             languages=_languages(language or [], "--language"),
             min_relevance=min_relevance,
             mode=_mode(mode),
+            explain=explain,
         )
     if as_json:
         from service.web.shapes import answer_out
 
         out(answer_out(answer).model_dump_json())
     else:
-        print_hits(answer.hits)
+        print_hits(answer.hits, answer.explanations, query)
 
 
 @app.command()

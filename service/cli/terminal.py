@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from index import Hit
+    from service.why import Explanation
 
 P = ParamSpec("P")
+
+# How many pairs of words are shown of an explanation, the nearest first.
+PAIRS = 5
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -146,14 +150,18 @@ class Adding:
             self._progress.stop()
 
 
-def print_hits(hits: Sequence["Hit"]) -> None:
-    """Print hits for people: rank, relevance, language, title and source, and the passage."""
+def print_hits(hits: Sequence["Hit"], explanations: Sequence["Explanation | None"], query: str) -> None:
+    """Print hits for people: rank, relevance, language, title and source, and the passage.
+
+    Where a hit is explained, the words of the `query` that are nearest to one of its are listed below it, and those of
+    its own that they met stand between asterisks.
+    """
     from rich.text import Text
 
     console = _console()
     if not hits:
         console.print(Text("Nothing here answers this."))
-    for hit in hits:
+    for hit, why in zip(hits, explanations, strict=True):
         article = hit.article
         score = f"{hit.relevance:.2f}" if hit.relevance is not None else f"({hit.similarity:.2f})"
         head = Text(f"{hit.rank:>2}  ", style="bold")
@@ -162,8 +170,16 @@ def print_hits(hits: Sequence["Hit"]) -> None:
         about = [clean(fact) for fact in (article.source, article.published_at, article.url) if fact]
         head.append("".join(f"  {fact}" for fact in about), style="dim")
         console.print(head, soft_wrap=True)
-        for line in Text(clean(hit.passage.text)).wrap(console, max(20, console.width - 4)):
-            out("    " + line.plain.rstrip())
+        text, origin = hit.passage.text, hit.passage.start
+        pairs = sorted(why.words, key=lambda met: -met.cosine)[:PAIRS] if why else []
+        for start, end in sorted({met.passage for met in pairs}, reverse=True):
+            text = f"{text[: start - origin]}*{text[start - origin : end - origin]}*{text[end - origin :]}"
+        met_words = [
+            f"{query[slice(*met.query)]} → {article.text[slice(*met.passage)]} {met.cosine:.2f}" for met in pairs
+        ]
+        for line in (text, *met_words):
+            for row in Text(clean(line)).wrap(console, max(20, console.width - 4)):
+                out("    " + row.plain.rstrip())
         out("")
 
 

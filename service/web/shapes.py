@@ -7,9 +7,11 @@ from typing import Any
 
 import index
 from service.engine import Answer, Outcome
+from service.why import Explanation, Share
 from service.wire import (
     ArticleOut,
     Characters,
+    ExplanationOut,
     HitOut,
     OutcomeOut,
     PassageOut,
@@ -17,6 +19,8 @@ from service.wire import (
     SearchAnswer,
     Span,
     StatusOut,
+    TokenShare,
+    WordsMet,
 )
 
 
@@ -26,13 +30,13 @@ def answer_out(found: Answer) -> SearchAnswer:
         query_language=QueryLanguage(
             code=found.query_language.code, confidence=round(found.query_language.confidence, 4)
         ),
-        hits=[hit_out(hit, best) for hit, best in zip(found.hits, found.sentences, strict=True)],
+        hits=[hit_out(*each) for each in zip(found.hits, found.sentences, found.explanations, strict=True)],
         next_cursor=found.next_cursor,
         took_ms=round(found.took_ms, 2),
     )
 
 
-def hit_out(hit: index.Hit, best: tuple[int, int] | None) -> HitOut:
+def hit_out(hit: index.Hit, best: tuple[int, int] | None, why: Explanation | None) -> HitOut:
     """Return a hit in its shape on the wire."""
     return HitOut(
         rank=hit.rank,
@@ -44,9 +48,33 @@ def hit_out(hit: index.Hit, best: tuple[int, int] | None) -> HitOut:
         raw_similarity=round(float(hit.raw), 6),
         start=hit.passage.start,
         end=hit.passage.end,
-        best_sentence=None if best is None else Characters(start=best[0], end=best[1]),
+        best_sentence=None if best is None else characters(best),
+        explanation=None if why is None else explanation_out(why),
         **about(hit.article),
     )
+
+
+def explanation_out(why: Explanation) -> ExplanationOut:
+    """Return an explanation in its shape on the wire, with decimals enough that the shares still sum."""
+
+    def listed(tokens: Sequence[Share]) -> list[TokenShare]:
+        return [TokenShare(start=each.start, end=each.end, share=round(each.share, 8)) for each in tokens]
+
+    return ExplanationOut(
+        tokens=listed(why.tokens),
+        rest=round(why.rest, 8),
+        query_tokens=listed(why.query_tokens),
+        query_rest=round(why.query_rest, 8),
+        words=[
+            WordsMet(query=characters(met.query), passage=characters(met.passage), cosine=round(met.cosine, 4))
+            for met in why.words
+        ],
+    )
+
+
+def characters(span: tuple[int, int]) -> Characters:
+    """Return a span in its shape on the wire."""
+    return Characters(start=span[0], end=span[1])
 
 
 def about(article: index.Article) -> dict[str, Any]:

@@ -71,6 +71,36 @@ def test_tokens_come_with_the_vectors(encoder: Encoder) -> None:
             np.testing.assert_allclose(alone[0], tokens, atol=0.05)
 
 
+def test_the_mean_of_all_tokens_is_the_vector(encoder: Encoder) -> None:
+    """The text's own are those that `keep` is given, prompt and special tokens being around them."""
+    texts = [text for text in TEXTS if text]
+    for role, encode in (("query", encoder.encode_queries), ("passage", encoder.encode_passages)):
+        kept: dict[int, NDArray[np.float32]] = {}
+        vectors = encode(texts, keep=kept.__setitem__)
+        for place, pooled in enumerate(encoder.pooled(texts, role)):  # type: ignore[arg-type]
+            assert pooled is not None
+            np.testing.assert_allclose(pooled.vector, vectors[place], atol=5e-3)
+            assert len(pooled.tokens) > len(pooled.own) == len(pooled.spans) > 0
+            if encoder.token_dim:
+                np.testing.assert_allclose(pooled.own, kept[place], atol=0.05)
+                assert list(pooled.spans) == encoder.token_spans(texts[place])
+
+
+@pytest.mark.parametrize("kind", ["torch", "openvino"])
+def test_over_the_window_a_question_has_its_first_tokens_and_a_passage_none(
+    encoders: dict[str, Encoder], kind: str
+) -> None:
+    """A question's vector is the mean of what fits; a passage's is made of its parts', and those around it stay."""
+    (question,) = encoders[kind].pooled(["water " * 60], "query")
+    assert question is not None
+    assert (len(question.tokens), len(question.spans)) == (24, 20)
+    flood, none, rain = encoders[kind].pooled(["flood", "water " * 60, "rain of water"], "passage")
+    assert none is None
+    assert flood is not None
+    assert rain is not None
+    assert (len(flood.spans), len(rain.spans)) == (1, 3)
+
+
 def test_token_spans_are_the_words(encoders: dict[str, Encoder]) -> None:
     """Prompt and special tokens are left out, and white space is no part of a token."""
     for kind in ("torch", "openvino"):

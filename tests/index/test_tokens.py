@@ -50,6 +50,7 @@ def test_tokens_are_kept_in_two_bits_a_number(space: TokenSpace) -> None:
     centred = tokens @ space._projection - space._passages[-1]
     centred /= np.linalg.norm(centred, axis=1, keepdims=True)
     assert (restored * centred).sum(axis=1).mean() > 0.93
+    np.testing.assert_allclose(space.passage(tokens, "xx"), centred, atol=1e-6)
 
 
 def test_what_languages_have_of_their_own_is_gone(space: TokenSpace) -> None:

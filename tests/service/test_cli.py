@@ -131,6 +131,21 @@ def test_search_for_people_and_for_programs(data: Path, articles: Path) -> None:
     assert answer["query_language"]["code"] == "en"
 
 
+def test_search_tells_why(data: Path, articles: Path) -> None:
+    """The words that met are listed, the nearest first, and marked in the passage; as JSON all is told."""
+    run("add", articles / "bank.txt")
+    printed = run("search", "which money, bank", "--explain")
+    assert printed.stdout.splitlines()[1:5] == [
+        "    *बैंक* *पैसा* व्यापार",
+        "    money → पैसा 1.00",
+        "    bank → बैंक 1.00",
+        "    which → बैंक 0.00",
+    ]
+    [hit] = run_json("search", "which money, bank", "--explain")["hits"]
+    assert len(hit["explanation"]["tokens"]) == 3
+    assert run_json("search", "which money, bank")["hits"][0]["explanation"] is None
+
+
 def test_text_cannot_command_the_terminal(data: Path) -> None:
     """Escape sequences in an article do not reach the terminal."""
     run("add", "-", stdin='{"id": "evil", "title": "\\u001b]0;owned\\u0007", "text": "вода \\u001b[2J"}\n')

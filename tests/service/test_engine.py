@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from embed import KeepTokens, UnknownLanguage
+from embed import KeepTokens, Pooled, UnknownLanguage
+from embed.backends.batches import Role
 from index import InvalidFilter, Library
 from service.engine import POOL, Engine, Questions
 from service.reading import Draft
@@ -49,6 +50,35 @@ def test_a_question_in_a_third_language_finds_both_articles_in_the_order_of_mean
 
     assert [(hit.rank, hit.article.id) for hit in hits] == [(1, "flood-bn"), (2, "trade-hi")]
     assert hits[0].similarity > 0.8 > 0.2 > hits[1].similarity
+
+
+def test_an_encoder_that_does_not_pool_by_the_mean_explains_nothing(library: Library) -> None:
+    """Nor does one of a passage over its window; the others are explained."""
+
+    class Other(ToyEncoder):
+        known: tuple[str, ...] = ()
+
+        def pooled(self, texts: Sequence[str], role: Role) -> list[Pooled | None]:
+            return [super(Other, self).pooled([text], role)[0] if text in self.known else None for text in texts]
+
+    encoder = Other()
+    engine = Engine(encoder, library)
+    list(engine.add([TRADE_HI, FLOOD_BN]))
+
+    assert engine.search("flood rain", explain=True).explanations == [None, None]
+    encoder.known = ("flood rain", TRADE_HI.text)
+    first, second = engine.search("flood rain", explain=True).explanations
+    assert first is None
+    assert second is not None
+    assert engine.search("flood rain").explanations == [None, None]
+
+
+def test_nothing_is_encoded_for_reasons_that_nobody_asked_for(toy_engine: Engine) -> None:
+    """Without `explain` the encoder is not asked for tokens."""
+    list(toy_engine.add([FLOOD_BN]))
+    toy_engine.encoder.pooled = None  # type: ignore[assignment]
+
+    assert toy_engine.search("flood").explanations == [None]
 
 
 def test_outcomes_come_in_order_and_tell_what_became_of_each(toy_engine: Engine) -> None:

@@ -30,6 +30,28 @@ def test_what_is_written_is_understood(
     assert (" ".join(query.text.split()), query.phrases, query.without) == (" ".join(text.split()), phrases, without)
 
 
+WRITTEN = st.text(st.sampled_from('ab é한ক "“”„«»「」-−. \t'), max_size=40) | st.text(max_size=100)
+
+
+@given(WRITTEN)
+def test_it_is_known_where_each_character_was_written(written: str) -> None:
+    """What is asked is some of what was written, in its order."""
+    query = Query.read(written)
+
+    assert len(query.places) == len(query.text)
+    asked = [place for place, character in zip(query.places, query.text, strict=True) if not character.isspace()]
+    assert asked == sorted(set(asked))
+    assert [written[place] for place in asked] == [character for character in query.text if not character.isspace()]
+
+
+def test_an_excluded_word_is_not_taken_for_the_same_word_asked_for() -> None:
+    """Places are those of the words that are left."""
+    query = Query.read('-rain "heavy rain" in Spain')
+
+    assert query.text == "heavy rain in Spain"
+    assert query.places[6:10] == (13, 14, 15, 16)
+
+
 @given(st.text(max_size=200))
 def test_anything_can_be_written(written: str) -> None:
     """Whatever is written, something is left to ask if there was something."""

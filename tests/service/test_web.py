@@ -58,6 +58,7 @@ def test_add_search_show_replace_delete(web: TestClient) -> None:
         "start": 0,
         "end": 14,
         "best_sentence": None,
+        "explanation": None,
         "url": None,
         "source": "daily",
         "published_at": "2023-05-06",
@@ -101,6 +102,30 @@ def test_filters_languages_and_pages(web: TestClient) -> None:
     assert [hit["rank"] for hit in first["hits"] + rest["hits"]] == [1, 2, 3, 4]
     assert len({hit["passage_id"] for hit in first["hits"] + rest["hits"]}) == 4
     assert rest["next_cursor"] is None
+
+
+def test_a_hit_tells_why_it_matched_where_that_is_asked(web: TestClient) -> None:
+    """Over POST and GET alike: shares that sum to the similarity, and words, as characters of article and question."""
+    web.post("/v1/articles", json=[FLOOD, {**BANK, "text": "सेना\n\nबैंक पैसा व्यापार"}])
+    query = '-school "पैसा" bank'
+
+    told = web.post("/v1/search", json={"query": f"  {query}\n", "query_language": "en", "limit": 2, "explain": True})
+
+    hit = told.json()["hits"][0]
+    why = hit["explanation"]
+    text = web.get("/v1/articles/bank").json()["text"]
+    assert [text[each["start"] : each["end"]] for each in why["tokens"]] == ["बैंक", "पैसा", "व्यापार"]
+    assert [query[each["start"] : each["end"]] for each in why["query_tokens"]] == ["पैसा", "bank"]
+    for tokens, rest in ((why["tokens"], why["rest"]), (why["query_tokens"], why["query_rest"])):
+        assert sum(each["share"] for each in tokens) + rest == pytest.approx(hit["similarity"], abs=2e-6)
+    words = [
+        (query[slice(*met["query"].values())], text[slice(*met["passage"].values())], met["cosine"])
+        for met in why["words"]
+    ]
+    assert words == [("पैसा", "पैसा", 1.0), ("bank", "बैंक", 1.0)]
+    address = f"/v1/search?q={quote(query)}&query_language=en&limit=2&explain=true"
+    assert web.get(address).json()["hits"] == told.json()["hits"]
+    assert web.post("/v1/search", json={"query": query, "explain": "yes"}).status_code == 422
 
 
 def test_ids_may_be_addresses(web: TestClient) -> None:

@@ -1,6 +1,11 @@
 import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from service.why import best_sentence
+from embed import Encoder, Pooled
+from service.why import Explanation, Side, best_sentence, explained
+from tests.fakes import ToyEncoder
 
 EYE = np.eye(4, dtype=np.float32)
 SENTENCES = [(0, 10), (11, 20)]
@@ -18,3 +23,110 @@ def test_where_nothing_can_be_told_nothing_is() -> None:
     assert best_sentence(SENTENCES, SPANS, EYE[:0], EYE) is None
     assert best_sentence(SENTENCES, SPANS, EYE, EYE[:3]) is None
     assert best_sentence([], SPANS, EYE, EYE) is None
+
+
+def toy_side(text: str, offset: float = 0.0, at: int = 0) -> Side:
+    """Return a text as the toy encoder sees it, which begins at character `at` of what a reader sees."""
+    (pooled,) = ToyEncoder().pooled([text], "passage")
+    assert pooled is not None
+    return Side(text, pooled, np.full(32, offset, np.float32), pooled.own, range(at, at + len(text)))
+
+
+def cosine(query: Side, passage: Side) -> float:
+    """Return the cosine of two texts' vectors, less their offsets."""
+    left, right = query.pooled.vector - query.offset, passage.pooled.vector - passage.offset
+    return float(left @ right / np.linalg.norm(left) / np.linalg.norm(right))
+
+
+def test_shares_and_the_rest_sum_to_the_similarity_and_the_rest_is_the_special_tokens() -> None:
+    """On both sides; without an offset, the rest is what the toy's special token adds, a 0.01 in each direction."""
+    query, passage = toy_side("which aircraft"), toy_side("ব্যাংক, বিমান!", at=100)
+    similarity = cosine(query, passage)
+
+    why = explained(query, passage, similarity)
+
+    assert [(each.start, each.end) for each in why.tokens] == [(100, 106), (108, 113)]
+    assert [(each.start, each.end) for each in why.query_tokens] == [(0, 5), (6, 14)]
+    assert why.tokens[1].share > 0.9 * similarity > 10 * why.tokens[0].share
+    special = passage.pooled.tokens[0] / np.linalg.norm(passage.pooled.tokens.sum(axis=0))
+    assert why.rest == pytest.approx(float(special @ query.pooled.vector))
+    assert sum(each.share for each in why.query_tokens) + why.query_rest == pytest.approx(similarity)
+
+
+def test_an_offset_is_subtracted_on_both_sides() -> None:
+    """The rest, which is what is left of the similarity, is then the special token's share, less its part of it."""
+    query, passage = toy_side("aircraft school", 0.02), toy_side("বিমান বাজার", 0.05)
+    direction = (query.pooled.vector - 0.02) / np.linalg.norm(query.pooled.vector - 0.02)
+    scale = np.linalg.norm(passage.pooled.tokens.sum(axis=0))
+    special = (0.01 / scale - 0.05 / 3) * direction.sum() / np.linalg.norm(passage.pooled.vector - 0.05)
+
+    why = explained(query, passage, cosine(query, passage))
+
+    assert why.rest == pytest.approx(float(special), abs=1e-6)
+    assert why.tokens[0].share > why.tokens[1].share
+
+
+def test_each_word_of_the_question_meets_the_nearest_of_the_passage() -> None:
+    """As characters of both; a word that has no like there meets another at a cosine of nothing."""
+    why = explained(toy_side("which aircraft, doctor?"), toy_side("ডাক্তার বিমান", at=10), 0.0)
+
+    assert [(met.query, met.passage, round(met.cosine, 3)) for met in why.words][1:] == [
+        ((6, 14), (18, 23), 1.0),
+        ((16, 22), (10, 17), 1.0),
+    ]
+    assert why.words[0].cosine == 0
+
+
+def side(text: str, spans: list[tuple[int, int]], seed: int = 0) -> Side:
+    """Return a text whose tokens have these characters and random vectors."""
+    vectors = np.random.default_rng(seed).standard_normal((len(spans) + 2, 8)).astype(np.float32)
+    pooled = Pooled(vectors, 1, spans)
+    return Side(text, pooled, np.zeros(8, np.float32), pooled.own, range(len(text)))
+
+
+def explained_by(query: Side, passage: Side) -> Explanation:
+    """Return an explanation that sums as it must."""
+    why = explained(query, passage, cosine(query, passage))
+    for tokens, rest in ((why.tokens, why.rest), (why.query_tokens, why.query_rest)):
+        assert sum(each.share for each in tokens) + rest == pytest.approx(cosine(query, passage))
+    return why
+
+
+def test_tokens_of_the_same_characters_are_one() -> None:
+    """So are those of no character, with the next one; shares are not lost."""
+    passage = side("½ cup", [(0, 1), (0, 1), (0, 1), (2, 2), (2, 5)])
+    each = explained_by(side("a", [(0, 1)], 1), side("½ cup", [(0, 1), (2, 5)])).tokens
+
+    why = explained_by(side("a", [(0, 1)], 1), passage)
+
+    assert [(token.start, token.end) for token in why.tokens] == [(token.start, token.end) for token in each]
+
+
+def test_in_a_script_without_spaces_each_token_is_a_word() -> None:
+    """Nobody marked the words of Chinese; a token is cut where the script ends."""
+    why = explained_by(side("飞机工厂", [(0, 2), (2, 4)], 1), side("in 北京市, yes", [(0, 2), (3, 5), (5, 7), (8, 11)]))
+
+    assert [met.query for met in why.words] == [(0, 2), (2, 4)]
+    assert {met.passage for met in why.words} <= {(0, 2), (3, 5), (5, 6), (8, 11)}
+
+
+@pytest.mark.model
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=60), st.text(st.sampled_from("aé½ক্িमกำ北京ﬁ①\u200d️👩🏽 \n.,１２"), max_size=40))
+def test_spans_of_any_text_are_in_order_apart_and_within(model: Encoder, query: str, passage: str) -> None:
+    """Tokens of the real tokenizer: none empty, none over another, none beyond the text; words likewise."""
+    question = side(query, model.token_spans(query), 1)
+
+    why = explained_by(question, side(passage, model.token_spans(passage)))
+
+    for tokens, text in ((why.tokens, passage), (why.query_tokens, query)):
+        at = 0
+        for token in tokens:
+            assert at <= token.start < token.end <= len(text)
+            at = token.end
+    asked = [met.query for met in why.words]
+    assert asked == sorted(set(asked))
+    for met in why.words:
+        assert query[slice(*met.query)].strip()
+        assert passage[slice(*met.passage)].strip()
+        assert -1.001 <= met.cosine <= 1.001
