@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.terminal import Adding, bar, clean, out, print_hits, print_rows, print_table, say, stop, told
+from service.cli.terminal import (
+    Adding,
+    bar,
+    clean,
+    out,
+    print_facets,
+    print_hits,
+    print_rows,
+    print_table,
+    print_verdict,
+    say,
+    stop,
+    told,
+)
 from service.errors import InvalidSetting
 from service.reading import Draft, Refusal, count, read_lines, read_path
 from service.settings import Settings
@@ -121,6 +134,9 @@ def search(
         typer.Option(min=0, max=1, help="Only passages that answer with at least this probability."),
     ] = None,
     mode: Annotated[str, typer.Option(help=MODES)] = "hybrid",
+    facets: Annotated[
+        bool, typer.Option("--facets", help="Count what is searched, by language and by source.")
+    ] = False,
     data: Data = None,
     model: Model = None,
     backend: Backend = None,
@@ -143,13 +159,43 @@ def search(
             languages=_languages(language or [], "--language"),
             min_relevance=min_relevance,
             mode=_mode(mode),
+            facets=facets,
         )
     if as_json:
         from service.web.shapes import answer_out
 
         out(answer_out(answer).model_dump_json())
-    else:
-        print_hits(answer.hits)
+        return
+    print_verdict(answer.relevance, answer.found, answer.hits)
+    print_hits(answer.hits)
+    if answer.facets is not None:
+        print_facets(answer.facets)
+
+
+@app.command()
+@told
+def similar(
+    passage: Annotated[str, typer.Argument(metavar="PASSAGE_ID", help="The id of a passage, as a search gives it.")],
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many passages.")] = 10,
+    language: Languages = None,
+    same_language: Annotated[bool, typer.Option("--same-language", help="Passages in its own language too.")] = False,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the passages of other articles that say the same in other languages, the nearest first."""
+    from index import parse_filter
+
+    where = parse_filter(None, _languages(language or [], "--language"))
+    with _library(_settings(data=data), read_only=True) as library:
+        hits = library.similar(passage, limit=limit, where=where, same_language=same_language)
+    if as_json:
+        from service.web.shapes import similar_out
+
+        out(similar_out(hits).model_dump_json())
+        return
+    if not hits:
+        out("There is no passage of another article to compare with it.")
+    print_hits(hits)
 
 
 @app.command()
