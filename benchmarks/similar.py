@@ -1,6 +1,6 @@
 """Measure whether a passage finds its translations, by passage vectors alone and with tokens compared for the first.
 
-    python -m benchmarks.similar [--bench ../shared/bench/xquad] [--languages en,hi,th] [--passages 100]
+    python -m benchmarks.similar [--bench ../shared/bench/xquad] [--languages en,hi,th] [--passages 20]
 
 A sample of articles of each language is asked for by the first passage of each. Relevant are the articles with the same
 key, the same text in other languages: in each other language by itself, and in all others together.
@@ -18,7 +18,7 @@ from index import Hit, Library, parse_filter
 from service.engine import Engine
 from service.evaluation import Judgments, fill
 
-NDCG_DEPTH, DEPTH = 10, 100
+NDCG_DEPTH, DEPTH = 10, 20
 
 
 def measured(hits: list[Hit], key: str, relevant: int) -> tuple[float, float]:
@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bench", type=Path, default=Path("../shared/bench/xquad"), help="a folder in BEIR layout")
     parser.add_argument("--languages", default="", help="only these; all where absent")
-    parser.add_argument("--passages", type=int, default=50, help="how many of each language are asked for")
+    parser.add_argument("--passages", type=int, default=20, help="how many of each language are asked for")
     asked = parser.parse_args()
     drafts = Judgments.read(asked.bench).drafts
     languages = [code for code in asked.languages.split(",") if code] or sorted({str(each.language) for each in drafts})
