@@ -24,19 +24,19 @@ class Cursor:
     """The place of the last hit that was given and its rank; `search` tells one search from another.
 
     Of a ranking that begins with a window it holds the window's rows in their order, so that they are neither repeated
-    nor skipped whatever is added.
+    nor skipped whatever is added. `best` is the relevance of the ranking's first passage, the same on every page.
     """
 
     place: Place
     rank: int
     search: str
     window: tuple[int, ...] = ()
+    best: float | None = None
 
     def encode(self) -> str:
         """Return the cursor as text: base64url of JSON, the score to its last bit."""
-        told = json.dumps(
-            [self.place.score.hex(), self.place.row, self.rank, self.search, self.window], separators=(",", ":")
-        )
+        members = [self.place.score.hex(), self.place.row, self.rank, self.search, self.window, self.best]
+        told = json.dumps(members, separators=(",", ":"))
         return base64.urlsafe_b64encode(told.encode()).decode().rstrip("=")
 
     @classmethod
@@ -46,12 +46,13 @@ class Cursor:
             raise InvalidCursor(WRONG)
         try:
             told = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            score, row, rank, given, window = json.loads(told)
-            cursor = cls(Place(float.fromhex(score), row), rank, given, tuple(window))
+            score, row, rank, given, window, best = json.loads(told)
+            cursor = cls(Place(float.fromhex(score), row), rank, given, tuple(window), best)
         except (ValueError, TypeError, OverflowError, RecursionError):
             raise InvalidCursor(WRONG) from None
         numbers = all(type(number) is int and 0 < number < 2**63 for number in (row, rank, *window))
-        if given != search or not numbers or not math.isfinite(cursor.place.score):
+        likely = best is None or (type(best) is float and 0 <= best <= 1)
+        if given != search or not numbers or not likely or not math.isfinite(cursor.place.score):
             raise InvalidCursor(WRONG)
         return cursor
 

@@ -43,6 +43,14 @@ class Filter:
         where = " AND ".join(f"({clause})" for clause, _ in self.clauses) or "1"
         return where, tuple(parameter for _, parameters in self.clauses for parameter in parameters)
 
+    def without(self, name: str) -> "Filter":
+        """Return the filter without its conditions on one of `NAMES`."""
+        return Filter(tuple(clause for clause in self.clauses if not clause[0].startswith(f"{NAMES[name]} ")))
+
+    def outside(self, language: str) -> "Filter":
+        """Return the filter that also asks for articles in any other language."""
+        return Filter((*self.clauses, (f"{NAMES['language']} <> ?", (language,))))
+
 
 def parse(given: Mapping[str, Any] | None, languages: Sequence[str] = ()) -> Filter:
     """Read a filter from JSON: `{field: value | [values] | {"gte" | "gt" | "lte" | "lt": value}}`, all of

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from index import sounds, tables
 from index.background import Followed, Sampling, Usual
 from index.changes import Change
-from index.dense import DenseIndex
+from index.dense import DenseIndex, Place
 from index.errors import DamagedLibrary
 from index.fusion import Evidence
 from index.lexicon import Field, Lexicon, among
@@ -151,6 +151,20 @@ class Hybrid:
         """Return similarity and log odds of answering of these rows (n,), the same whatever rows they come with."""
         evidence = self.evidence(asked, rows, source, [None], held, late=True)
         return _similarity(asked, rows, source), self.fusion.logit(evidence)
+
+    def closest(self, row: int, places: Sequence[Place], source: Source) -> list[Place]:
+        """Return places, nearest first, with the first `WINDOW` in the order of how well the tokens of the passage in
+        `row` find themselves there; a passage without tokens stays where it is.
+        """
+        if self._tokens is None:
+            return list(places)
+        rows = np.array([row, *(place.row for place in places[:WINDOW])], np.int64)
+        own, *others = self.tokens(rows, source.connection, Held())
+        compared = maxsim(own, others)
+        known = np.flatnonzero(~np.isnan(compared))
+        order = np.arange(len(places))
+        order[known] = known[np.argsort(-compared[known], kind="stable")]
+        return [places[number] for number in order.tolist()]
 
     def lexical(self, asked: Asked, source: Source, allowed: Rows | None, k: int, held: Held) -> Rows:
         """Return the rows that share most words and sounds with a question, best first, at most `k`."""

@@ -23,6 +23,7 @@ from index.errors import (
     PassageNotFound,
     ReadOnlyLibrary,
 )
+from index.facets import FACETS, Facets
 from index.filters import Filter
 from index.fusion import Evidence, probability
 from index.hybrid import NEAREST, WINDOW, Asked, Held, Hybrid, Source
@@ -31,7 +32,7 @@ from index.lexicon import Lexicon, among
 from index.lock import WriterLock
 from index.migrations import SCHEMA
 from index.neutral import Neutral
-from index.records import Article, Hit, LibraryInfo, Mode, Page, Passage, Problem, Status
+from index.records import Article, Count, Hit, LibraryInfo, Mode, Page, Passage, Problem, Status
 from index.recovery import Space, log
 from index.selection import Selection
 from index.store import DATABASE, Store, damage, writable
@@ -40,6 +41,9 @@ from index.tokens import TokenSpace
 
 Answer = TypeVar("Answer")
 Action = Literal["added", "replaced", "unchanged"]
+
+# The places of a page, their relevance, the rows of the ranking's window, and the relevance of its first passage.
+Ranked = tuple[list[Place], list[float | None], tuple[int, ...], float | None]
 
 # The modes whose ranking begins with a window of passages for which all evidence is gathered.
 WINDOWED = ("hybrid", "lexical")
@@ -58,6 +62,7 @@ class Library:
         self._store = store
         self._lock = WriterLock(folder)
         self._selection = Selection()
+        self._facets = Facets()
         self._neutral = Neutral.for_model(info.model)
         neutral = Space(
             store,
@@ -283,9 +288,7 @@ class Library:
     def passage(self, passage_id: str) -> tuple[Passage, Article]:
         """Return a passage and its article; raises PassageNotFound, DamagedLibrary."""
         with self._store.reading() as connection:
-            row = tables.row_of(connection, passage_id)
-            if row is None:
-                raise PassageNotFound(f"There is no passage {passage_id!r}; the search gives ids that exist.")
+            row = self._row(connection, passage_id)
             return tables.read_rows(connection, [row])[row][:2]
 
     def tokens(self, rows: Sequence[int]) -> dict[int, Vectors]:
@@ -304,6 +307,12 @@ class Library:
         if found is None:
             raise ArticleNotFound(f"There is no article {article_id!r}; `dragoman search` shows ids that exist.")
         return found
+
+    def _row(self, connection: sqlite3.Connection, passage_id: str) -> int:
+        row = tables.row_of(connection, passage_id)
+        if row is None:
+            raise PassageNotFound(f"There is no passage {passage_id!r}; the search gives ids that exist.")
+        return row
 
     # Searching
 
@@ -455,10 +464,10 @@ class Library:
         vector = self._queries(query[None], [language], mode)[0]
         asked = self._asked(vector, language, 0, [text], None if tokens is None else [tokens])
 
-        def ask(source: Source, allowed: Rows | None) -> tuple[list[Place], list[float | None], tuple[int, ...]]:
+        def ask(source: Source, allowed: Rows | None) -> Ranked:
             return self._page(asked, mode, source, allowed, limit, after, min_relevance)
 
-        with self._consistent(mode, where, ask, phrases, without) as (connection, (places, chances, window)):
+        with self._consistent(mode, where, ask, phrases, without) as (connection, (places, chances, window, first)):
             read = tables.read_rows(connection, [place.row for place in places[:limit]])
         seen = after.rank if after else 0
         hits = []
@@ -467,8 +476,62 @@ class Library:
             # A sum of float32 can exceed 1 by its last bit, which no cosine does.
             hits.append(Hit(rank, passage, article, cosine(score), cosine(float(raw @ query)), chance, row))
         if len(places) <= limit:
-            return Page(hits, None)
-        return Page(hits, Cursor(places[limit - 1], seen + limit, mark, window).encode())
+            return Page(hits, None, first)
+        return Page(hits, Cursor(places[limit - 1], seen + limit, mark, window, first).encode(), first)
+
+    def similar(
+        self, passage_id: str, *, limit: int = 10, where: Filter | None = None, same_language: bool = False
+    ) -> list[Hit]:
+        """Return the passages of other articles that say most nearly what a stored one says, at most `limit`.
+
+        Only those in other languages than its own, unless `same_language`, or `where` itself names languages. Both
+        sides are compared as passages: by their vectors in the neutral space, and the first `WINDOW` by their token
+        vectors where they are kept. Relevance is of questions, and None. Raises PassageNotFound, DamagedLibrary.
+        """
+        where = where or Filter()
+        anywhere = same_language or where != where.without("language")
+
+        def ask(source: Source, _: Rows | None) -> tuple[int, list[Place]]:
+            row = self._row(source.connection, passage_id)
+            own = tables.languages_of(source.connection, [row])[row]
+            (allowed,) = self._filtered(source, [where if anywhere else where.outside(own)])
+            rows = source.index.rows() if allowed is None else allowed
+            rows = rows[~np.isin(rows, tables.siblings(source.connection, row))]
+            vector = source.index.vectors(np.array([row], np.int64))[0]
+            # No fewer than the window, so that the order does not depend on the limit.
+            places = best(source.index, vector, max(limit, WINDOW), rows)
+            return row, self.hybrid.closest(row, places, source)[:limit]
+
+        with self._consistent("dense", None, ask) as (connection, (row, places)):
+            read = tables.read_rows(connection, [row, *(place.row for place in places)])
+        _, _, asked = read[row]
+        hits = []
+        for rank, (score, found) in enumerate(places, 1):
+            passage, article, raw = read[found]
+            hits.append(Hit(rank, passage, article, cosine(score), cosine(float(raw @ asked)), None, found))
+        return hits
+
+    def facets(
+        self, where: Filter | None = None, *, phrases: Sequence[str] = (), without: Sequence[str] = ()
+    ) -> dict[str, list[Count]]:
+        """Return by facet (`language`, `source`) how many passages and articles have each value, most passages first.
+
+        Counted are all passages that a search with this filter, these phrases and exclusions looks at; each facet
+        without the filter's own conditions on it, so that what could be chosen instead is told. Raises DamagedLibrary.
+        """
+        where = where or Filter()
+
+        def ask(source: Source, said: Rows | None) -> dict[str, list[Count]]:
+            rows = source.index.rows() if said is None else said
+            holdings = self._facets.holdings(source.connection, source.change)
+            filtered = self._filtered(source, [where.without(name) for name in FACETS])
+            return {
+                name: holdings.count(name, rows if allowed is None else rows[among(rows, allowed)])
+                for name, allowed in zip(FACETS, filtered, strict=True)
+            }
+
+        with self._consistent("dense", None, ask, phrases, without) as (_, counted):
+            return counted
 
     def evidence(
         self,
@@ -506,8 +569,9 @@ class Library:
         limit: int,
         after: Cursor | None,
         least: float | None,
-    ) -> tuple[list[Place], list[float | None], tuple[int, ...]]:
-        """Return the places of a page and one more where there is one, their relevance, and the window's rows.
+    ) -> Ranked:
+        """Return the places of a page and one more where there is one, their relevance, the window's rows, and the
+        relevance of the ranking's first passage.
 
         In a ranking with a window, what is under the `least` relevance is left out of it; behind the window the order
         is not that of relevance, and it ends where none of so many as a window holds is relevant enough.
@@ -517,12 +581,15 @@ class Library:
             place, seen = (after.place, after.rank) if after else (None, 0)
             places = best(index, asked.vector, limit + 1, allowed, place, seen)
             chances = self._chances(places, asked.vector, mode)
+            first = after.best if after else next(iter(chances), None)
             if least is not None:
                 # Of one query, relevance falls as the score does: what is left out is the end.
                 places = places[: sum(chance is not None and chance >= least for chance in chances)]
-            return places, chances[: len(places)], ()
+            return places, chances[: len(places)], (), first
         held = Held()
         window = after.window if after else self._window(asked, mode, source, allowed, held)
+        opening = np.array(window[:1], np.int64)
+        first = after.best if after else next(iter(self._judged(asked, opening, source, held)[1]), None)
         left = window
         if after:
             left = window[window.index(after.place.row) + 1 :] if after.place.row in window else ()
@@ -540,7 +607,7 @@ class Library:
             if len(behind) < WINDOW + len(window) or not more:
                 break
             place = behind[-1]
-        return found, chances, window
+        return found, chances, window, first
 
     def _window(self, asked: Asked, mode: Mode, source: Source, allowed: Rows | None, held: Held) -> tuple[int, ...]:
         """Return the rows of the window in their order."""

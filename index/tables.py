@@ -149,6 +149,12 @@ def row_of(connection: sqlite3.Connection, passage_id: str) -> int | None:
     return None if found is None else int(found[0])
 
 
+def siblings(connection: sqlite3.Connection, row: int) -> Rows:
+    """Return the rows of all passages of the article that a row is of."""
+    same = "SELECT row FROM passages WHERE article = (SELECT article FROM passages WHERE row = ?)"
+    return column(connection.execute(same, (row,)))
+
+
 def stored_hash(connection: sqlite3.Connection, article_id: str) -> str | None:
     """Return the content hash that an article was stored with; None where there is none."""
     found = connection.execute("SELECT content_hash FROM articles WHERE id = ?", (_key(article_id),)).fetchone()
@@ -184,6 +190,19 @@ def _of_articles(connection: sqlite3.Connection, name: str, rows: Sequence[int])
             ).fetchall()
         )
     return found
+
+
+def holdings(
+    connection: sqlite3.Connection, columns: Sequence[str]
+) -> tuple[Rows, Rows, list[tuple[int, *tuple[str | None, ...]]]]:
+    """Return rows and article numbers of all passages (n,), and of all articles their numbers, which ascend, with some
+    columns behind them.
+    """
+    # By article, in which order the index of that column holds them: the vectors are not walked through.
+    pairs = connection.execute("SELECT row, article FROM passages ORDER BY article").fetchall()
+    found = np.array(pairs, np.int64).reshape(-1, 2)
+    told = connection.execute(f"SELECT number, {', '.join(columns)} FROM articles ORDER BY number").fetchall()
+    return found[:, 0], found[:, 1], told
 
 
 def rows_where(connection: sqlite3.Connection, where: str, parameters: Sequence[str | int | float]) -> Rows:

@@ -18,6 +18,8 @@ from service.wire import (
     Problem,
     SearchAnswer,
     SearchRequest,
+    SimilarAnswer,
+    SimilarRequest,
     StatusOut,
 )
 
@@ -56,11 +58,14 @@ class Client:
             given["cursor"] = cursor
         if filter is not None:
             given["filter"] = dict(filter)
-        # A member that does not exist is told here, before anything is sent.
-        unknown = set(given) - set(SearchRequest.model_fields)
-        if unknown:
-            raise TypeError(f"search() got unexpected arguments: {', '.join(sorted(unknown))}")
+        _known("search", given, SearchRequest)
         return self._ask(SearchAnswer, "POST", "/v1/search", given)
+
+    def similar(self, passage_id: str, *, limit: int = 10, languages: Sequence[str] = (), **more: Any) -> SimilarAnswer:
+        """Return passages that say what this one says, in other languages; `more` as in `SimilarRequest`."""
+        given = {"limit": limit, "languages": list(languages), **more}
+        _known("similar", given, SimilarRequest)
+        return self._ask(SimilarAnswer, "POST", f"/v1/passages/{quote(passage_id, safe='')}/similar", given)
 
     def add(self, articles: Mapping[str, Any] | ArticleIn | Iterable[Mapping[str, Any] | ArticleIn]) -> Outcomes:
         """Add one article or several; all of them are durable when this returns."""
@@ -119,6 +124,13 @@ class Client:
             told = Problem(title=answer.reason_phrase or "Error", status=answer.status_code)
         kind = NotFound if answer.status_code == 404 else Refused
         raise kind(answer.status_code, told.title, told.detail)
+
+
+def _known(method: str, given: Mapping[str, Any], shape: type[BaseModel]) -> None:
+    """Raise TypeError for a member that does not exist, before anything is sent."""
+    unknown = set(given) - set(shape.model_fields)
+    if unknown:
+        raise TypeError(f"{method}() got unexpected arguments: {', '.join(sorted(unknown))}")
 
 
 def _address(article_id: str) -> str:

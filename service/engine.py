@@ -31,7 +31,7 @@ from embed import (
     sentences,
     split,
 )
-from index import Article, Filter, Hit, Library, Mode, Passage, TokenSpace, cut, parse_filter
+from index import Article, Count, Filter, Hit, Library, Mode, Passage, TokenSpace, cut, parse_filter
 from service.query import Query
 from service.reading import Draft
 from service.why import Explanation, Side, best_sentence, explained
@@ -46,6 +46,9 @@ Encoded = tuple[NDArray[np.float32], dict[int, bytes]]
 # padding; what is in the pool is not yet acknowledged, so it stays at a few seconds of work. The first pool is small,
 # so that encoding begins at once, and each next one twice as large.
 FIRST_POOL, POOL = 48, 384
+
+# A question counts as answered where the first passage does so with at least this probability: more likely than not.
+LIKELY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,10 @@ class Answer:
 
     `sentences` holds for each hit the span `[start, end)` in the article's text of the sentence that answers best, None
     where the library keeps no token vectors to tell it by; `explanations` why it matched, None where that was not asked
-    for, or where the model's vectors are no means of its tokens'.
+    for, or where the model's vectors are no means of its tokens'. `relevance` is the probability that the first passage
+    of the whole ranking answers, whatever page this is and whatever `min_relevance` leaves out; None where it is not
+    known. `found` tells whether that is at least `LIKELY`: False too where nothing was searched, None where it is not
+    known. `facets` counts what the search looked at (`index.Library.facets`), where that was asked for.
     """
 
     query_language: Guess
@@ -73,6 +79,9 @@ class Answer:
     explanations: list[Explanation | None]
     next_cursor: str | None
     took_ms: float
+    relevance: float | None
+    found: bool | None
+    facets: Mapping[str, Sequence[Count]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +171,14 @@ class Engine:
         min_relevance: float | None = None,
         query_language: str | None = None,
         explain: bool = False,
+        facets: bool = False,
     ) -> Answer:
         """Return the passages that answer `query` best, in whatever language they were written.
 
         A "quoted phrase" in it must occur in a passage, and a -word must not. `languages` and `filter` restrict what is
         searched, so `limit` hits come back whenever that many match.
-        `query_language` overrides the detected one. To `explain` the hits, they are encoded once more.
-        Raises `embed.UnknownLanguage`, `index.InvalidFilter`, `index.InvalidCursor`.
+        `query_language` overrides the detected one; to `explain` the hits, they are encoded once more; `facets` asks
+        for counts by language and source. Raises `embed.UnknownLanguage`, `index.InvalidFilter`, `index.InvalidCursor`.
         """
         started = time.perf_counter()
         asked = Query.read(query)
@@ -192,7 +202,27 @@ class Engine:
         why: list[Explanation | None] = [None] * len(page.hits)
         if explain:
             why = self._explanations(asked, question, page.hits, mode)
-        return Answer(guess, page.hits, best, why, page.next_cursor, (time.perf_counter() - started) * 1000)
+        found = answered(page.best, nothing=cursor is None and not page.hits)
+        counts = self.library.facets(where, phrases=asked.phrases, without=asked.without) if facets else None
+        took_ms = (time.perf_counter() - started) * 1000
+        return Answer(guess, page.hits, best, why, page.next_cursor, took_ms, page.best, found, counts)
+
+    def similar(
+        self,
+        passage_id: str,
+        *,
+        limit: int = 10,
+        languages: Sequence[str] = (),
+        filter: Mapping[str, Any] | None = None,
+        same_language: bool = False,
+    ) -> list[Hit]:
+        """Return the passages of other articles that say most nearly what the passage says, in other languages.
+
+        `languages` and `filter` restrict what is searched; only where they name languages, or with `same_language`, its
+        own is among them. Raises `index.PassageNotFound`, `embed.UnknownLanguage`, `index.InvalidFilter`.
+        """
+        where = parse_filter(with_codes(filter), [normalise(language) for language in languages])
+        return self.library.similar(passage_id, limit=limit, where=where, same_language=same_language)
 
     def _best_sentences(self, question: Questions, hits: Sequence[Hit]) -> list[tuple[int, int] | None]:
         """Return for each hit the span of its best sentence in its article's text."""
@@ -367,6 +397,13 @@ class Engine:
             if not pending[article.id]:
                 del pending[article.id]
             yield Outcome(article.id, action, len(passages), article.language)
+
+
+def answered(relevance: float | None, *, nothing: bool) -> bool | None:
+    """Return whether a search found an answer; None where that is not known. `nothing` says that nothing was there."""
+    if relevance is None:
+        return False if nothing else None
+    return relevance >= LIKELY
 
 
 def with_codes(filter: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

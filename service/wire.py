@@ -180,6 +180,26 @@ class SearchRequest(Shape):
     min_relevance: Annotated[float, Field(ge=0, le=1)] | None = None
     query_language: Optional = Field(default=None, description="detected where absent")
     explain: bool = Field(default=False, description="tell of each hit why it matched; each is encoded once more")
+    facets: bool = Field(default=False, description="count what is searched, by language and by source")
+
+    @model_validator(mode="after")
+    def _clean_filter(self) -> Self:
+        if self.filter is not None:
+            bounded(self.filter)
+        return self
+
+
+class SimilarRequest(Shape):
+    """What to search for passages that say what a given one says."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"limit": 5, "languages": ["hi"]}]})
+
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = 10
+    languages: Annotated[list[Text], Field(max_length=300)] = Field(
+        default_factory=list, description="only passages in one of these; absent, in all but the passage's own"
+    )
+    filter: dict[str, JsonValue] | None = Field(default=None, description="as in a search")
+    same_language: bool = Field(default=False, description="passages in its own language too")
 
     @model_validator(mode="after")
     def _clean_filter(self) -> Self:
@@ -256,13 +276,46 @@ class HitOut(Shape):
     metadata: dict[str, JsonValue]
 
 
+class Verdict(Shape):
+    """Whether anything in the library answers, the same on every page."""
+
+    found: bool | None = Field(
+        description="whether the first passage answers more likely than not; false too where nothing matches, null"
+        " where relevance is not known"
+    )
+    relevance: float | None = Field(
+        description="probability that the first passage of the whole ranking answers, 0..1, whatever `min_relevance`"
+        " leaves out"
+    )
+
+
+class CountOut(Shape):
+    """How many passages, of how many articles, have a value."""
+
+    value: str
+    passages: int
+    articles: int
+
+
 class SearchAnswer(Shape):
     """The passages that answer, best first."""
 
     query_language: QueryLanguage
+    answer: Verdict
     hits: list[HitOut]
+    facets: dict[str, list[CountOut]] | None = Field(
+        default=None,
+        description="`language` and `source` of all that was searched, each counted without the filters on itself; null"
+        " where not asked for",
+    )
     next_cursor: str | None
     took_ms: float
+
+
+class SimilarAnswer(Shape):
+    """Passages that say what a given one says, the nearest first; their `relevance` is null, for nothing was asked."""
+
+    hits: list[HitOut]
 
 
 class OutcomeOut(Shape):

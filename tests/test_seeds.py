@@ -124,6 +124,56 @@ def test_an_unrelated_question_is_less_relevant_than_any_that_is_answered(seeded
     assert answered > 0.5 > 0.2 > unrelated
 
 
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [
+        ("By how much did trade between Russia and Belarus grow?", True),
+        ("किम ने लड़ाकू विमान का कारखाना कहाँ देखा?", True),
+        ("How do I bake sourdough bread?", False),
+        ("How do I reset my router password?", False),
+        ("What is the capital of Australia?", False),
+        ("Who wrote Hamlet?", False),
+        ("রুটি কীভাবে বানানো হয়?", False),
+    ],
+)
+def test_it_is_said_whether_anything_answers(seeded: Engine, question: str, found: bool) -> None:
+    """On every page, whatever the limit, and when the least relevance cuts all hits away."""
+    whole = seeded.search(question, limit=100)
+    page = seeded.search(question, limit=3)
+    second = seeded.search(question, limit=3, cursor=page.next_cursor)
+    cut = seeded.search(question, min_relevance=1.0)
+
+    assert whole.hits[0].relevance is not None
+    assert cut.hits == []
+    for answer in (whole, page, second, cut):
+        assert answer.found is found
+        assert answer.relevance == pytest.approx(whole.hits[0].relevance, abs=1e-9)
+    assert seeded.search(question, mode="raw").found is None
+
+
+def test_a_passage_is_followed_into_the_other_language(seeded: Engine) -> None:
+    """From the Bengali paragraph on the aircraft plant to Hindi ones, first the one on aircraft plants; and back."""
+    plant = seeded.search("Which aircraft plant did Kim Jong Un visit?").hits[0]
+    assert "বিমান কারখানা" in plant.passage.text
+
+    hindi = seeded.similar(plant.passage.id, limit=100)
+
+    assert [hit.article.language for hit in hindi] == ["hi"] * 7
+    assert "विमान निर्माण संयंत्र" in hindi[0].passage.text
+    back = seeded.similar(hindi[0].passage.id, limit=3)
+    assert {hit.article.id for hit in back} == {plant.article.id}
+    # Both are one's own here.
+    assert seeded.similar(plant.passage.id, languages=["bn"]) == []
+
+
+def test_what_is_searched_is_counted(seeded: Engine) -> None:
+    """Both languages are told though one is searched."""
+    facets = seeded.search("trade", languages=["bn"], facets=True).facets
+
+    assert facets is not None
+    assert [(each.value, each.passages, each.articles) for each in facets["language"]] == [("hi", 7, 1), ("bn", 6, 1)]
+
+
 def test_our_judgments_are_met(model: Encoder) -> None:
     """Asked of the language that answers, and of both together, our questions have an nDCG@10 of 0.90."""
 

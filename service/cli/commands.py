@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.terminal import Adding, bar, clean, out, print_hits, print_rows, print_table, say, stop, told
+from service.cli.terminal import (
+    Adding,
+    bar,
+    clean,
+    out,
+    print_facets,
+    print_hits,
+    print_rows,
+    print_table,
+    print_verdict,
+    say,
+    stop,
+    told,
+)
 from service.errors import InvalidSetting
 from service.reading import Draft, Refusal, count, read_lines, read_path
 from service.settings import Settings
@@ -122,6 +135,9 @@ def search(
     ] = None,
     mode: Annotated[str, typer.Option(help=MODES)] = "hybrid",
     explain: Annotated[bool, typer.Option("--explain", help="Tell why each matched: which word met which.")] = False,
+    facets: Annotated[
+        bool, typer.Option("--facets", help="Count what is searched, by language and by source.")
+    ] = False,
     data: Data = None,
     model: Model = None,
     backend: Backend = None,
@@ -145,13 +161,43 @@ def search(
             min_relevance=min_relevance,
             mode=_mode(mode),
             explain=explain,
+            facets=facets,
         )
     if as_json:
         from service.web.shapes import answer_out
 
         out(answer_out(answer).model_dump_json())
-    else:
-        print_hits(answer.hits, answer.explanations, query)
+        return
+    print_verdict(answer.relevance, answer.found, answer.hits)
+    print_hits(answer.hits, answer.explanations, query)
+    if answer.facets is not None:
+        print_facets(answer.facets)
+
+
+@app.command()
+@told
+def similar(
+    passage: Annotated[str, typer.Argument(metavar="PASSAGE_ID", help="The id of a passage, as a search gives it.")],
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many passages.")] = 10,
+    language: Languages = None,
+    same_language: Annotated[bool, typer.Option("--same-language", help="Passages in its own language too.")] = False,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the passages of other articles that say the same in other languages, the nearest first."""
+    from index import parse_filter
+
+    where = parse_filter(None, _languages(language or [], "--language"))
+    with _library(_settings(data=data), read_only=True) as library:
+        hits = library.similar(passage, limit=limit, where=where, same_language=same_language)
+    if as_json:
+        from service.web.shapes import similar_out
+
+        out(similar_out(hits).model_dump_json())
+        return
+    if not hits:
+        out("There is no passage of another article to compare with it.")
+    print_hits(hits)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import functools
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, ParamSpec
 
@@ -14,10 +14,14 @@ from service.errors import ServiceError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from index import Hit
+    from index import Count, Hit
     from service.why import Explanation
 
 P = ParamSpec("P")
+
+# How likely it is that a passage answers, in words, from so much relevance on; the page says the same.
+WORDS = ((0.75, "very likely"), (0.5, "likely"), (0.25, "perhaps"), (0.0, "unlikely"))
+CELLS = 5
 
 # How many pairs of words are shown of an explanation, the nearest first.
 PAIRS = 5
@@ -150,8 +154,32 @@ class Adding:
             self._progress.stop()
 
 
-def print_hits(hits: Sequence["Hit"], explanations: Sequence["Explanation | None"], query: str) -> None:
-    """Print hits for people: rank, relevance, language, title and source, and the passage.
+def likely(relevance: float) -> str:
+    """Return a relevance in words."""
+    return next(word for least, word in WORDS if relevance >= least)
+
+
+def print_verdict(relevance: float | None, found: bool | None, hits: Sequence["Hit"]) -> None:
+    """Say plainly where nothing answers."""
+    if found is False:
+        perhaps = relevance is not None and likely(relevance) == "perhaps"
+        nothing = "Perhaps nothing here answers this" if perhaps else "Nothing here answers this"
+        out(f"{nothing}; the nearest passages are:\n" if hits else f"{nothing}.")
+    elif not hits:
+        out("No passage is as relevant as that.")
+
+
+def print_facets(facets: Mapping[str, Sequence["Count"]]) -> None:
+    """Print how many passages have each value of each facet."""
+    print_rows(
+        [(name, ", ".join(f"{each.value} {each.passages}" for each in facets[name]) or "none") for name in facets]
+    )
+
+
+def print_hits(
+    hits: Sequence["Hit"], explanations: Sequence["Explanation | None"] | None = None, query: str = ""
+) -> None:
+    """Print hits for people: rank, relevance, language, title and source, the passage's id, and the passage.
 
     Where a hit is explained, the words of the `query` that are nearest to one of its are listed below it, and those of
     its own that they met stand between asterisks.
@@ -159,16 +187,17 @@ def print_hits(hits: Sequence["Hit"], explanations: Sequence["Explanation | None
     from rich.text import Text
 
     console = _console()
-    if not hits:
-        console.print(Text("Nothing here answers this."))
-    for hit, why in zip(hits, explanations, strict=True):
+    for hit, why in zip(hits, explanations or [None] * len(hits), strict=True):
         article = hit.article
-        score = f"{hit.relevance:.2f}" if hit.relevance is not None else f"({hit.similarity:.2f})"
+        score = f"({hit.similarity:.2f})"
+        if hit.relevance is not None:
+            filled = round(CELLS * hit.relevance)
+            score = f"{hit.relevance:.2f} {'▰' * filled}{'▱' * (CELLS - filled)} {likely(hit.relevance)}"
         head = Text(f"{hit.rank:>2}  ", style="bold")
         head.append(f"{score}  {article.language}  ", style="cyan")
         head.append(clean(article.title or article.id), style="bold")
         about = [clean(fact) for fact in (article.source, article.published_at, article.url) if fact]
-        head.append("".join(f"  {fact}" for fact in about), style="dim")
+        head.append("".join(f"  {fact}" for fact in [*about, hit.passage.id]), style="dim")
         console.print(head, soft_wrap=True)
         text, origin = hit.passage.text, hit.passage.start
         pairs = sorted(why.words, key=lambda met: -met.cosine)[:PAIRS] if why else []

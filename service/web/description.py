@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from service.web.problems import as_responses
-from service.wire import ArticleIn, Problem, SearchRequest
+from service.wire import ArticleIn, Problem, SearchRequest, SimilarRequest
 
 _REF = "#/components/schemas/{model}"
 
@@ -36,7 +36,12 @@ def add_schemas(description: dict[str, Any]) -> None:
     """Add the schemas of what is read by hand, and let every operation answer errors with a problem."""
     schemas = description.setdefault("components", {}).setdefault("schemas", {})
     _, defined = models_json_schema(
-        [(ArticleIn, "validation"), (SearchRequest, "validation"), (Problem, "serialization")],
+        [
+            (ArticleIn, "validation"),
+            (SearchRequest, "validation"),
+            (SimilarRequest, "validation"),
+            (Problem, "serialization"),
+        ],
         ref_template=_REF,
     )
     schemas.update(defined["$defs"])

@@ -3,9 +3,10 @@
 import hashlib
 import re
 from base64 import b64encode
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ValidationError
@@ -30,14 +31,17 @@ from service.wire import (
     PassageOut,
     SearchAnswer,
     SearchRequest,
+    SimilarAnswer,
+    SimilarRequest,
     StatusOut,
 )
 
 router = APIRouter()
 Shared = Annotated[State, Depends(state)]
+Asked = TypeVar("Asked", bound=BaseModel)
 
 PAGE = Path(__file__).parent / "page" / "index.html"
-# What the parameters of GET /v1/search are called in the body of POST.
+# What the parameters of GET are called in the body of POST.
 PARAMETERS = {"q": "query", "language": "languages"}
 
 
@@ -66,31 +70,21 @@ def search_by_address(
     min_relevance: Annotated[float | None, Query(ge=0, le=1)] = None,
     query_language: Annotated[str | None, Query()] = None,
     explain: Annotated[bool | None, Query(description="tell of each hit why it matched")] = None,
+    facets: Annotated[bool | None, Query()] = None,
 ) -> Response:
     """Return the passages that answer a question, best first; for filters, use POST."""
     given = {
         "query": q,
         "limit": limit,
-        "languages": [code.strip() for each in language for code in each.split(",")] if language else None,
+        "languages": codes(language),
         "cursor": cursor,
         "mode": mode,
         "min_relevance": min_relevance,
         "query_language": query_language,
         "explain": explain,
+        "facets": facets,
     }
-    known = {*PARAMETERS, *given} - set(PARAMETERS.values())
-    unknown = sorted(set(request.query_params) - known)
-    if unknown:
-        raise Malformed(422, f"There is no parameter {unknown[0]!r}; there are {', '.join(sorted(known))}.")
-    try:
-        asked = SearchRequest.model_validate({key: value for key, value in given.items() if value is not None})
-    except ValidationError as error:
-        names = {f"/{member}": f"/{parameter}" for parameter, member in PARAMETERS.items()}
-        faults = [
-            Fault(pointer=names.get(fault.pointer, fault.pointer), detail=fault.detail) for fault in faults_of(error)
-        ]
-        raise Malformed(422, summary(faults), faults) from None
-    return shaped(answer(shared, asked))
+    return shaped(answer(shared, in_address(request, SearchRequest, given)))
 
 
 @router.post(
@@ -171,6 +165,38 @@ def passage(passage_id: str, shared: Shared) -> Response:
     return shaped(shapes.passage_out(found, article))
 
 
+@router.post(
+    "/v1/passages/{passage_id}/similar",
+    response_model=SimilarAnswer,
+    responses=as_responses(400, 404, 413, 415, 422, 503),
+    openapi_extra=body("SimilarRequest"),
+    tags=["search"],
+)
+async def similar(passage_id: str, request: Request, shared: Shared) -> Response:
+    """Return the passages of other articles, in other languages, that say most nearly what a passage says."""
+    asked = await bodies.read_one(request, SimilarRequest, shared.settings.max_body_bytes)
+    return shaped(await run_in_threadpool(alike, shared, passage_id, asked))
+
+
+@router.get(
+    "/v1/passages/{passage_id}/similar",
+    response_model=SimilarAnswer,
+    responses=as_responses(404, 422, 503),
+    tags=["search"],
+)
+def similar_by_address(
+    passage_id: str,
+    request: Request,
+    shared: Shared,
+    limit: Annotated[int | None, Query(ge=1, le=100)] = None,
+    language: Annotated[list[str] | None, Query(description="one or more, also as `bn,hi`")] = None,
+    same_language: Annotated[bool | None, Query()] = None,
+) -> Response:
+    """Return the passages of other articles, in other languages, that say most nearly what a passage says."""
+    given = {"limit": limit, "languages": codes(language), "same_language": same_language}
+    return shaped(alike(shared, passage_id, in_address(request, SimilarRequest, given)))
+
+
 @router.get("/v1/status", response_model=StatusOut, responses=as_responses(503), tags=["service"])
 def status(shared: Shared) -> Response:
     """Return how much the library holds and with what it was built."""
@@ -232,9 +258,46 @@ def answer(shared: State, asked: SearchRequest) -> SearchAnswer:
         min_relevance=asked.min_relevance,
         query_language=asked.query_language,
         explain=asked.explain,
+        facets=asked.facets,
     )
     shared.metrics.search_seconds.observe(answered.took_ms / 1000)
     return shapes.answer_out(answered)
+
+
+def alike(shared: State, passage_id: str, asked: SimilarRequest) -> SimilarAnswer:
+    """Ask the engine for similar passages, and shape what it answers."""
+    for number, code in enumerate(asked.languages):
+        language(code, f"/languages/{number}")
+    found = shared.engine.similar(
+        passage_id,
+        limit=asked.limit,
+        languages=asked.languages,
+        filter=asked.filter,
+        same_language=asked.same_language,
+    )
+    return shapes.similar_out(found)
+
+
+def codes(given: list[str] | None) -> list[str] | None:
+    """Return the language codes of a parameter, which may come several times, and as `bn,hi`."""
+    return [code.strip() for each in given for code in each.split(",")] if given else None
+
+
+def in_address(request: Request, shape: type[Asked], given: Mapping[str, object]) -> Asked:
+    """Return the parameters that were given as the body of POST; raises Malformed for what it does not take."""
+    names = {member: parameter for parameter, member in PARAMETERS.items()}
+    known = {names.get(member, member) for member in given}
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        raise Malformed(422, f"There is no parameter {unknown[0]!r}; there are {', '.join(sorted(known))}.")
+    try:
+        return shape.model_validate({member: value for member, value in given.items() if value is not None})
+    except ValidationError as error:
+        pointers = {f"/{member}": f"/{parameter}" for member, parameter in names.items()}
+        faults = [
+            Fault(pointer=pointers.get(fault.pointer, fault.pointer), detail=fault.detail) for fault in faults_of(error)
+        ]
+        raise Malformed(422, summary(faults), faults) from None
 
 
 def kept(engine: Engine, articles: list[ArticleIn], listed: bool) -> list[OutcomeOut]:

@@ -1,7 +1,7 @@
 """Answers, articles and passages in their shapes on the wire: the one place where records become JSON."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -11,15 +11,18 @@ from service.why import Explanation, Share
 from service.wire import (
     ArticleOut,
     Characters,
+    CountOut,
     ExplanationOut,
     HitOut,
     OutcomeOut,
     PassageOut,
     QueryLanguage,
     SearchAnswer,
+    SimilarAnswer,
     Span,
     StatusOut,
     TokenShare,
+    Verdict,
     WordsMet,
 )
 
@@ -30,10 +33,25 @@ def answer_out(found: Answer) -> SearchAnswer:
         query_language=QueryLanguage(
             code=found.query_language.code, confidence=round(found.query_language.confidence, 4)
         ),
+        answer=Verdict(found=found.found, relevance=None if found.relevance is None else round(found.relevance, 4)),
         hits=[hit_out(*each) for each in zip(found.hits, found.sentences, found.explanations, strict=True)],
+        facets=None if found.facets is None else facets_out(found.facets),
         next_cursor=found.next_cursor,
         took_ms=round(found.took_ms, 2),
     )
+
+
+def facets_out(facets: Mapping[str, Sequence[index.Count]]) -> dict[str, list[CountOut]]:
+    """Return counts by facet in their shape on the wire."""
+    return {
+        name: [CountOut(value=each.value, passages=each.passages, articles=each.articles) for each in counts]
+        for name, counts in facets.items()
+    }
+
+
+def similar_out(hits: Sequence[index.Hit]) -> SimilarAnswer:
+    """Return similar passages in their shape on the wire."""
+    return SimilarAnswer(hits=[hit_out(hit, None, None) for hit in hits])
 
 
 def hit_out(hit: index.Hit, best: tuple[int, int] | None, why: Explanation | None) -> HitOut:

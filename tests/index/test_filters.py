@@ -182,3 +182,18 @@ def test_cannot_be_injected(stocked: Library) -> None:
     """SQL in a value is a value."""
     assert found(stocked, "any", where=parse_filter({"source": "x') OR 1 --"})) == []
     assert found(stocked, "any", where=parse_filter({"metadata.x') OR 1 --": 1})) == []
+
+
+def test_conditions_on_one_field_are_left_out() -> None:
+    """Those of the language, from the list and from the filter, or of the source; all others stay."""
+    where = parse_filter({"language": "bn", "source": ["x", "y"], "metadata.language": "hi"}, ["bn", "hi"])
+
+    assert where.without("language") == parse_filter({"source": ["x", "y"], "metadata.language": "hi"})
+    assert where.without("source") == parse_filter({"language": "bn", "metadata.language": "hi"}, ["bn", "hi"])
+    assert parse_filter({"url": "u"}).without("language") == parse_filter({"url": "u"})
+
+
+def test_outside_a_language(stocked: Library) -> None:
+    """Every other language, under the same filter; one that is not known is another one."""
+    assert sorted(found(stocked, "any", where=Filter().outside("en"))) == ["a alone", "b alone", "e alone"]
+    assert sorted(found(stocked, "any", where=parse_filter({"published_at": "2023"}).outside("hi"))) == ["a alone"]

@@ -154,6 +154,35 @@ def test_the_passage_whose_tokens_meet_the_questions_comes_first(folder: Path) -
         assert first(library) == "a7"
 
 
+def test_the_passage_whose_tokens_are_found_is_the_most_similar(folder: Path) -> None:
+    """Of those nearest in meaning; one without tokens keeps its place, and without any the order is that of meaning."""
+    with known(folder) as library:
+        space = library.token_space
+        assert space is not None
+
+        def put(id: str, vector: int, tokens: int | None, language: str) -> None:
+            written = article(id, f"text {id}", language=language)
+            code = {} if tokens is None else {0: space.compress(FAR * units(tokens, 12, DEPTH), language)}
+            library.add(written, passages(written), {0: units(vector, 1, DEPTH)[0]}, code)
+
+        put("own", 1, 70, "bn")
+        put("mute", 1, None, "hi")
+        for number in range(10):
+            put(f"h{number}", 100 + number, 50 + number, "hi")
+        put("said", 2, 70, "hi")
+
+        def alike() -> list[str]:
+            return [hit.article.id for hit in library.similar(library.passages("own")[0].id, limit=12)]
+
+        assert alike()[:2] == ["mute", "said"]
+        library.delete("own")
+        put("own", 1, None, "bn")
+        by_meaning = alike()
+        similar = library.similar(library.passages("own")[0].id, limit=12)
+        assert [hit.similarity for hit in similar] == sorted((hit.similarity for hit in similar), reverse=True)
+        assert by_meaning[0] == "mute"
+
+
 def test_a_library_may_keep_no_tokens(folder: Path) -> None:
     """It is chosen when the library is made; what is searched then is ranked without."""
     with known(folder, late_interaction=False) as library:

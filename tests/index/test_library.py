@@ -13,6 +13,7 @@ from index import (
     Library,
     LibraryAbsent,
     LibraryClosed,
+    Mode,
     ModelMismatch,
     Neutral,
     NotCalibrated,
@@ -521,3 +522,92 @@ def test_connections_do_not_pile_up(folder: Path) -> None:
 
         if before:
             assert len(list(Path("/proc/self/fd").iterdir())) <= before + 5
+
+
+# Whether anything answers
+
+
+@pytest.mark.parametrize("mode", ["dense", "hybrid", "lexical"])
+def test_the_best_relevance_is_the_same_on_every_page(neutral: Neutral, folder: Path, mode: Mode) -> None:
+    """It is that of the first passage of all, whatever the page, the limit and the least relevance asked for."""
+    with open_library(folder) as library:
+        put(library, article("a", *[f"water {number}" for number in range(30)]))
+        asked: dict[str, Any] = {"mode": mode, "text": "water 3"}
+        whole = library.search(vector_of("p3"), {}, limit=30, **asked)
+        expected = whole.hits[0].relevance
+        assert expected is not None
+        assert whole.best == expected
+        page, pages = library.search(vector_of("p3"), {}, limit=4, **asked), 1
+        while page.next_cursor:
+            page = library.search(vector_of("p3"), {}, limit=4, cursor=page.next_cursor, **asked)
+            pages += 1
+            assert page.best == expected
+        assert pages > 2
+        cut = library.search(vector_of("p3"), {}, min_relevance=1.0, **asked)
+        assert (cut.hits, cut.best) == ([], expected)
+
+
+def test_without_a_calibration_nothing_is_claimed(numbers: Library) -> None:
+    """Neither of raw cosine, nor of a model that nobody has looked at, nor where nothing was searched."""
+    put(numbers, article("a"))
+    for mode in ("raw", "dense", "hybrid"):
+        assert numbers.search(vector_of("q"), {}, text="a", mode=mode).best is None
+    assert numbers.search(vector_of("q"), {}, where=parse_filter(None, ["bn"])).best is None
+
+
+# More like this
+
+
+def alike(library: Library, id: str, **options: Any) -> list[str]:
+    """Return the texts that are most like the first passage of an article."""
+    return [hit.passage.text for hit in library.similar(library.passages(id)[0].id, **options)]
+
+
+def test_similar_passages_are_the_nearest_in_other_languages(neutral: Neutral, folder: Path) -> None:
+    """Both sides are compared as passages, in the neutral space; its own article and language stay away."""
+    with open_library(folder) as library:
+        put(library, article("own", "this", "that", language="bn"))
+        put(library, article("same", "this", "other", language="bn"))
+        for number in range(20):
+            put(library, article(f"hi{number}", f"h {number}", language="hi"))
+        texts = {f"h {number}": "hi" for number in range(20)}
+        vectors = neutral.passages(np.stack([vector_of(text) for text in texts]), list(texts.values()))
+        (vector,) = neutral.passages(vector_of("this")[None], ["bn"])
+        expected = [text for _, text in sorted(zip((-vectors @ vector).tolist(), texts, strict=True))]
+
+        hits = library.similar(library.passages("own")[0].id, limit=20)
+
+        assert [hit.passage.text for hit in hits] == expected
+        assert [hit.rank for hit in hits] == list(range(1, 21))
+        assert hits[0].similarity == pytest.approx(float((vectors @ vector).max()), abs=1e-6)
+        assert hits[0].raw == pytest.approx(float(vector_of(expected[0]) @ vector_of("this")), abs=1e-6)
+        assert hits[0].relevance is None
+        with_own = alike(library, "own", limit=30, same_language=True)
+        assert with_own[0] == "this"  # of the other article
+        assert sorted(with_own) == sorted([*expected, "this", "other"])
+
+
+def test_similar_passages_obey_the_filter_inside_the_search(numbers: Library) -> None:
+    """The limit is met whenever that many match; a language that is named is searched, its own too."""
+    put(numbers, article("own", "this", language="bn", source="x"))
+    for number in range(60):
+        put(numbers, article(f"hi{number}", "this", language="hi"))
+    put(numbers, article("ru", "river", "sky", language="ru", source="x"))
+    put(numbers, article("bn", "field", language="bn", source="y"))
+
+    assert alike(numbers, "own", limit=100) == ["this"] * 60 + sorted(
+        ["river", "sky"], key=lambda text: -float(vector_of(text) @ vector_of("this"))
+    )
+    assert sorted(alike(numbers, "own", where=parse_filter(None, ["ru"]))) == ["river", "sky"]
+    assert sorted(alike(numbers, "own", where=parse_filter({"source": "x"}))) == ["river", "sky"]
+    assert alike(numbers, "own", where=parse_filter(None, ["bn"])) == ["field"]
+    assert alike(numbers, "own", where=parse_filter({"language": "bn", "source": "x"})) == []
+
+
+def test_similar_to_nothing(numbers: Library) -> None:
+    """A passage that is not there is told, one by itself has none like it."""
+    put(numbers, article("a", language="bn"))
+
+    assert alike(numbers, "a", same_language=True) == []
+    with pytest.raises(PassageNotFound, match="'nobody'"):
+        numbers.similar("nobody")

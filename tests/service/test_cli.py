@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 import service.engine
 from service.cli import app
+from service.cli.terminal import likely, print_verdict
 from tests.fakes import ToyEncoder
 
 ROOT = Path(__file__).parents[2]
@@ -125,7 +126,7 @@ def test_search_for_people_and_for_programs(data: Path, articles: Path) -> None:
     run("add", articles / "bank.txt", articles / "flood.txt")
     printed = run("search", "river flood", "--limit", "2")
     assert printed.exit_code == 0
-    assert re.match(r" 1  \(0\.\d\d\)  bn  flood-[0-9a-f]{8}\n    নদী পানি বন্যা\n", printed.stdout)
+    assert re.match(r" 1  \(0\.\d\d\)  bn  flood-[0-9a-f]{8}  [0-9a-f]{24}\n    নদী পানি বন্যা\n", printed.stdout)
     answer = run_json("search", "river flood", "--limit", 1, "--language", "hi,ru")
     assert [hit["language"] for hit in answer["hits"]] == ["hi"]
     assert answer["query_language"]["code"] == "en"
@@ -144,6 +145,73 @@ def test_search_tells_why(data: Path, articles: Path) -> None:
     [hit] = run_json("search", "which money, bank", "--explain")["hits"]
     assert len(hit["explanation"]["tokens"]) == 3
     assert run_json("search", "which money, bank")["hits"][0]["explanation"] is None
+
+
+def test_where_nothing_answers_it_is_said_plainly(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before the nearest passages; less surely where it is less sure; and a bound of the caller's own is told apart."""
+    some: Any = [object()]
+    for relevance, found, hits in (
+        (0.01, False, some),
+        (0.3, False, some),
+        (0.01, False, []),
+        (None, False, []),
+        (0.8, True, []),
+        (0.8, True, some),
+        (None, None, some),
+    ):
+        print_verdict(relevance, found, hits)
+    assert capsys.readouterr().out.split("\n") == [
+        "Nothing here answers this; the nearest passages are:",
+        "",
+        "Perhaps nothing here answers this; the nearest passages are:",
+        "",
+        "Nothing here answers this.",
+        "Nothing here answers this.",
+        "No passage is as relevant as that.",
+        "",
+    ]
+    assert [likely(each) for each in (0, 0.24, 0.25, 0.5, 0.75, 1)] == [
+        "unlikely",
+        "unlikely",
+        "perhaps",
+        "likely",
+        "very likely",
+        "very likely",
+    ]
+
+
+def test_facets(data: Path, articles: Path) -> None:
+    """What is searched is counted below the hits, or in the JSON; the languages without the filter on languages."""
+    run("add", articles, "--source", "daily")
+    printed = run("search", "water", "--facets", "--language", "hi")
+    assert printed.stdout.splitlines()[-2:] == ["language  bn 2, hi 1, ru 1", "source    daily 1"]
+    assert "facets" in run_json("search", "water")
+    assert run_json("search", "water")["facets"] is None
+    assert run_json("search", "water", "--facets")["facets"]["source"] == [
+        {"value": "daily", "passages": 4, "articles": 3}
+    ]
+
+
+def test_similar(data: Path, articles: Path) -> None:
+    """What says the same in other languages is found by a passage's id, without the model."""
+    run("add", articles)
+    run("add", "-", stdin='{"id": "river", "text": "река вода", "language": "ru"}')
+    (hit,) = run_json("search", "river flood", "--limit", 1)["hits"]
+    assert hit["text"] == "নদী পানি বন্যা"
+    found = run_json("similar", hit["passage_id"], "--limit", 2)["hits"]
+    assert [each["article_id"] for each in found] == ["river", "ru"]
+    assert [each["relevance"] for each in found] == [None, None]
+    assert [each["language"] for each in run_json("similar", hit["passage_id"], "--language", "hi")["hits"]] == ["hi"]
+    assert re.match(
+        r" 1  \(0\.\d\d\)  ru  river  [0-9a-f]{24}\n    река вода\n", run("similar", hit["passage_id"]).stdout
+    )
+    assert run("similar", hit["passage_id"], "--language", "bn").stdout == (
+        "There is no passage of another article to compare with it.\n"
+    )
+    unknown = run("similar", "nobody")
+    assert (unknown.exit_code, unknown.stdout) == (1, "")
+    assert "There is no passage 'nobody'" in unknown.stderr
+    assert run("similar", hit["passage_id"], "--language", "xx1").exit_code == 2
 
 
 def test_text_cannot_command_the_terminal(data: Path) -> None:

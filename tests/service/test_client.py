@@ -14,6 +14,10 @@ def test_a_whole_life(address: str) -> None:
         found = client.search("water", languages=["bn"], query_language="en")
         assert [(hit.article_id, hit.language) for hit in found.hits] == [("a/b c", "bn")]
         assert client.passage(found.hits[0].passage_id).text == "নদী পানি"
+        assert [hit.article_id for hit in client.similar(found.hits[0].passage_id, limit=1).hits] == ["ru"]
+        counted = client.search("water", languages=["bn"], facets=True).facets
+        assert counted is not None
+        assert [(each.value, each.passages) for each in counted["language"]] == [("bn", 1), ("ru", 1)]
         assert client.get("a/b c").text == "নদী পানি"
         assert client.put("ru", {"text": "дождь"}).action == "replaced"
         assert client.add({"id": "ru", "text": "дождь"}).articles[0].action == "unchanged"
@@ -47,6 +51,10 @@ def test_problems_are_errors(address: str) -> None:
             client.search("a", filter={"colour": 1})
         with pytest.raises(TypeError, match="colour"):
             client.search("a", colour=1)
+        with pytest.raises(TypeError, match=r"similar\(\).*colour"):
+            client.similar("a", colour=1)
+        with pytest.raises(NotFound, match="no passage 'x'"):
+            client.similar("x")
 
 
 def test_nobody_there() -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 from embed import KeepTokens, Pooled, UnknownLanguage
 from embed.backends.batches import Role
 from index import InvalidFilter, Library
-from service.engine import POOL, Engine, Questions
+from service.engine import POOL, Engine, Questions, answered
 from service.reading import Draft
 from tests.fakes import ToyEncoder
 
@@ -180,6 +181,31 @@ def test_a_filter_on_an_unknown_field_is_refused(toy_engine: Engine) -> None:
     """The error names the fields that exist."""
     with pytest.raises(InvalidFilter, match="published_at"):
         toy_engine.search("water", filter={"colour": "red"})
+
+
+def test_similar_takes_languages_in_any_form(toy_engine: Engine) -> None:
+    """In the list and in the filter; naming its own language searches it; a wrong code is refused."""
+    again = Draft("বন্যা নদী", id="again-bn", language="bn")
+    list(toy_engine.add([TRADE_HI, FLOOD_BN, again]))
+    passage = toy_engine.library.passages("flood-bn")[0].id
+
+    def found(**options: Any) -> list[str]:
+        return [hit.article.id for hit in toy_engine.similar(passage, **options)]
+
+    assert found() == ["trade-hi"]
+    assert found(same_language=True) == ["again-bn", "trade-hi"]
+    assert found(languages=["ben"]) == found(filter={"language": "ben"}) == ["again-bn"]
+    with pytest.raises(UnknownLanguage, match="klingonese"):
+        found(languages=["klingonese"])
+
+
+@pytest.mark.parametrize(
+    ("relevance", "nothing", "found"),
+    [(0.5, False, True), (0.499, False, False), (0.499, True, False), (None, False, None), (None, True, False)],
+)
+def test_found_means_more_likely_than_not(relevance: float | None, nothing: bool, found: bool | None) -> None:
+    """Nothing is claimed where relevance is not known, but that nothing is there is plain."""
+    assert answered(relevance, nothing=nothing) is found
 
 
 def test_rank_gives_articles_by_their_best_passage(toy_engine: Engine) -> None:

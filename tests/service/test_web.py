@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from index import DamagedLibrary, LibraryBusy, LibraryFull, ReadOnlyLibrary
+from service.cli.terminal import WORDS
 from service.engine import Engine
 from service.settings import Settings
 from service.web.app import create_app
@@ -44,6 +45,8 @@ def test_add_search_show_replace_delete(web: TestClient) -> None:
     found = web.post("/v1/search", json={"query": "river flood", "query_language": "en", "limit": 1}).json()
     assert found["query_language"] == {"code": "en", "confidence": 1.0}
     assert isinstance(found["took_ms"], float)
+    assert found["answer"] == {"found": None, "relevance": None}  # the toy is not calibrated
+    assert found["facets"] is None
     [hit] = found["hits"]
     passage_id, similarity = hit.pop("passage_id"), hit.pop("similarity")
     assert 0.5 < similarity <= 1
@@ -126,6 +129,71 @@ def test_a_hit_tells_why_it_matched_where_that_is_asked(web: TestClient) -> None
     address = f"/v1/search?q={quote(query)}&query_language=en&limit=2&explain=true"
     assert web.get(address).json()["hits"] == told.json()["hits"]
     assert web.post("/v1/search", json={"query": query, "explain": "yes"}).status_code == 422
+
+
+def test_where_nothing_is_searched_nothing_answers(web: TestClient) -> None:
+    """Whatever is known of the model: an empty library, or a filter that lets nothing through, answers nothing."""
+    empty = {"found": False, "relevance": None}
+    assert web.post("/v1/search", json={"query": "water"}).json()["answer"] == empty
+    web.post("/v1/articles", json=BANK)
+    assert web.get("/v1/search", params={"q": "water"}).json()["answer"] == {"found": None, "relevance": None}
+    assert web.get("/v1/search", params={"q": "water", "language": "bn"}).json()["answer"] == empty
+
+
+def test_facets_are_counted_when_they_are_asked_for(web: TestClient) -> None:
+    """In the body and in the address; each without the filter on itself, all with phrases and exclusions."""
+    web.post("/v1/articles", json=[FLOOD, BANK])
+    languages = [{"value": "bn", "passages": 2, "articles": 1}, {"value": "hi", "passages": 1, "articles": 1}]
+    daily = {"value": "daily", "passages": 2, "articles": 1}
+    asked = {"query": "water", "facets": True, "languages": ["hi"], "limit": 1}
+    assert web.post("/v1/search", json=asked).json()["facets"] == {"language": languages, "source": []}
+    by_address = web.get("/v1/search", params={"q": "water", "facets": "true", "language": "bn", "limit": 1}).json()
+    assert by_address["facets"] == {"language": languages, "source": [daily]}
+    without = web.post("/v1/search", json={"query": "water -নদী", "facets": True}).json()["facets"]
+    assert without["source"] == [{"value": "daily", "passages": 1, "articles": 1}]
+    assert web.get("/v1/search", params={"q": "water", "facets": "maybe"}).status_code == 422
+
+
+def test_similar_passages(web: TestClient) -> None:
+    """By the address, or with a filter in a body: passages of other languages that say most nearly the same."""
+    river = {"id": "river", "text": "река наводнение\n\nармия", "language": "ru", "source": "weekly"}
+    web.post("/v1/articles", json=[FLOOD, BANK, river])
+    flood = web.get("/v1/articles/flood").json()["passages"][0]["passage_id"]
+    path = f"/v1/passages/{flood}/similar"
+
+    found = web.get(path).json()["hits"]
+    assert found[0]["text"] == "река наводнение"
+    assert sorted(hit["article_id"] for hit in found) == ["bank", "river", "river"]
+    assert set(found[0]) == set(web.get("/v1/search", params={"q": "a"}).json()["hits"][0])
+    assert (found[0]["relevance"], found[0]["best_sentence"]) == (None, None)
+    assert [hit["text"] for hit in web.get(path, params={"limit": 1}).json()["hits"]] == ["река наводнение"]
+    assert [hit["article_id"] for hit in web.get(path, params={"language": "hi,bn"}).json()["hits"]] == ["bank"]
+    assert len(web.get(path, params={"same_language": True}).json()["hits"]) == 3
+    filtered = web.post(path, json={"filter": {"source": "weekly"}, "limit": 5}).json()["hits"]
+    assert [hit["article_id"] for hit in filtered] == ["river", "river"]
+    assert [hit["article_id"] for hit in web.post(path, json={"languages": ["hi"]}).json()["hits"]] == ["bank"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status", "told"),
+    [
+        ({"language": "klingon-ish"}, 422, "klingon-ish"),
+        ({"limit": 0}, 422, "greater than or equal to 1"),
+        ({"q": "water"}, 422, "no parameter 'q'; there are language, limit, same_language"),
+    ],
+)
+def test_similar_refuses_what_it_does_not_take(
+    web: TestClient, parameters: dict[str, Any], status: int, told: str
+) -> None:
+    """Each fault is told in words, and so is a passage that is not there."""
+    web.post("/v1/articles", json=BANK)
+    [bank] = web.get("/v1/articles/bank").json()["passages"]
+    refused = web.get(f"/v1/passages/{bank['passage_id']}/similar", params=parameters)
+    assert (refused.status_code, told in refused.json()["detail"]) == (status, True), refused.text
+    unknown = web.get("/v1/passages/nobody/similar")
+    assert (unknown.status_code, "no passage 'nobody'" in unknown.json()["detail"]) == (404, True)
+    wrong = web.post(f"/v1/passages/{bank['passage_id']}/similar", json={"languages": ["bn", "xx1"]})
+    assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "/languages/1")
 
 
 def test_ids_may_be_addresses(web: TestClient) -> None:
@@ -278,6 +346,14 @@ def test_the_page_runs_only_its_own_script(web: TestClient) -> None:
         digest = b64encode(hashlib.sha256(block.encode()).digest()).decode()
         assert f"{tag}-src 'sha256-{digest}'" in policy
     assert "innerHTML" not in answer.text
+
+
+def test_the_page_says_how_likely_an_answer_is_in_the_words_of_the_command_line(web: TestClient) -> None:
+    """The same words from the same relevance on."""
+    [scale] = re.findall(r"const likely = \(chance\) => (.*);", web.get("/").text)
+    steps = re.findall(r'chance >= ([\d.]+) \? "([\w ]+)"', scale)
+    assert [(float(least), word) for least, word in steps] == list(WORDS[:-1])
+    assert scale.endswith(f': "{WORDS[-1][1]}"')
 
 
 def test_a_real_server(address: str) -> None:
