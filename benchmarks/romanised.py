@@ -15,7 +15,7 @@ import argparse
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -34,7 +34,7 @@ OTHERS = re.compile(r"[^a-z0-9.,:;!?%()\" -]+")
 Romaniser = Callable[[str, str], str]
 
 
-def romanisers() -> dict[str, Romaniser]:
+def transliterators() -> dict[str, Romaniser]:
     """Return the transliterators by name; each takes a text and its language."""
     from unidecode import unidecode
     from uroman import Uroman
@@ -62,7 +62,9 @@ def row(name: str, figures: list[float], note: str = "") -> None:
     print(f"| {name} | {' | '.join(f'{figure:.3f}' for figure in figures)} | {note} |", flush=True)
 
 
-def measured(encoder: Encoder, judged: Judgments, language: str) -> dict[str, list[float]]:
+def measured(
+    encoder: Encoder, judged: Judgments, language: str, romanisers: Mapping[str, Romaniser]
+) -> dict[str, list[float]]:
     """Print and return nDCG@10 in each mode, and in the last with the language told, by how the question is written."""
     drafts = [draft for draft in judged.drafts if draft.language == language]
     there = {draft.id for draft in drafts}
@@ -73,7 +75,7 @@ def measured(encoder: Encoder, judged: Judgments, language: str) -> dict[str, li
     }
     native = [judged.queries[question] for question in qrels]
     written = {"native": native}
-    for name, romanise in romanisers().items():
+    for name, romanise in romanisers.items():
         written[name] = [typed(romanise(text, language)) for text in native]
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -98,11 +100,11 @@ def main() -> None:
     parser.add_argument("--bench", type=Path, default=Path("../shared/bench"), help="the folder of evaluation sets")
     parser.add_argument("--questions", type=int, default=150, help="a sample of so many questions of each language")
     given = parser.parse_args()
-    encoder = load_encoder()
+    encoder, romanisers = load_encoder(), transliterators()
     print("| questions | raw | dense | hybrid | hybrid, language told | own language's probability: first guesses |")
     print("|---|---|---|---|---|---|")
     found = [
-        measured(encoder, Judgments.read(given.bench / folder).sampled(given.questions, 0), language)
+        measured(encoder, Judgments.read(given.bench / folder).sampled(given.questions, 0), language, romanisers)
         for folder, language in ASKED
     ]
     for name in found[0]:
