@@ -25,7 +25,7 @@ B: Scores = {
 def exact(differences: list[float]) -> float:
     """The share of all ways to give signs whose sum is as far from zero as the one that was seen."""
     seen = abs(sum(differences)) - 1e-9
-    sums = [abs(sum(map(mul, signs, differences), 0.0)) for signs in product((-1, 1), repeat=len(differences))]
+    sums: list[float] = [abs(sum(map(mul, signs, differences))) for signs in product((-1, 1), repeat=len(differences))]
     return sum(each >= seen for each in sums) / len(sums)
 
 
