@@ -6,6 +6,8 @@ ServiceError
     UnreadableInput       a file or a body from which no article can be had
         TooLarge          the same, because it is over a limit
     InvalidJudgments      a folder in BEIR layout that cannot be evaluated
+    ExtraMissing          what is asked for needs a library that is not installed
+    UnwritablePicture     the file of a picture cannot be written
     Unreachable           the client found no server
     Refused               the server answered the client with a problem
         NotFound          ... that there is no such article or passage
@@ -38,6 +40,14 @@ class TooLarge(UnreadableInput):
 
 class InvalidJudgments(ServiceError):
     """A folder of judgments is incomplete or malformed; the message names the file and the line."""
+
+
+class ExtraMissing(ServiceError):
+    """What is asked for needs a library that is not installed; the message names the extra that brings it."""
+
+
+class UnwritablePicture(ServiceError):
+    """A picture cannot be written; the message names the file and the reason."""
 
 
 class Unreachable(ServiceError):

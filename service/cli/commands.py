@@ -323,6 +323,14 @@ def evaluate(
             help="Leave every second article out, and measure how well relevance tells whether anything answers.",
         ),
     ] = False,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="A B", help="Two modes side by side, and how likely their difference is chance."),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw nDCG@10 by pair, and relevance against truth: a .png or .svg file."),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option("--data", metavar="DIR", help="Not touched: the articles go to a library of their own."),
@@ -332,10 +340,12 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure ranking on judgments: nDCG@10, recall and more, by pair of languages."""
+    from service.cli.reports import print_answerable, print_comparison, print_measures
     from service.engine import Engine
     from service.evaluation import answerable as measure_answerable
+    from service.evaluation import compare as measure_both
     from service.evaluation import evaluate as measure
-    from service.evaluation import parse_pairs
+    from service.evaluation import parse_pairs, plots
 
     settings = _settings(data=data, model=model, backend=backend)
     try:
@@ -344,6 +354,14 @@ def evaluate(
         raise typer.BadParameter(str(error), param_hint="--pairs") from None
     if answerable and chosen:
         raise typer.BadParameter("is measured over all languages; leave --pairs out.", param_hint="--answerable")
+    modes = [_mode(each, "--compare") for each in compare or ()]
+    if modes and (answerable or plot or modes[0] == modes[1]):
+        raise typer.BadParameter("takes two different modes, without --answerable and --plot.", param_hint="--compare")
+    if plot:
+        try:
+            plots.check(plot)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--plot") from None
     with bar() as progress:
 
         def opened(place: Path) -> Engine:
@@ -359,33 +377,19 @@ def evaluate(
 
         sample: dict[str, Any] = {"queries_per_language": queries_per_language, "seed": seed, "progress": progress}
         if answerable:
-            report = measure_answerable(folder, opened, mode=_mode(mode), **sample)
+            show, report = print_answerable, measure_answerable(folder, opened, mode=_mode(mode), **sample)
+        elif modes:
+            both = (modes[0], modes[1])
+            show, report = print_comparison, measure_both(folder, opened, both, pairs=chosen, report=say, **sample)
         else:
-            report = measure(folder, opened, mode=_mode(mode), pairs=chosen, report=say, **sample)
+            asked: dict[str, Any] = {"mode": _mode(mode), "pairs": chosen, "calibration": plot is not None}
+            show, report = print_measures, measure(folder, opened, report=say, **asked, **sample)
     if as_json:
         out(json.dumps(report, ensure_ascii=False))
-    elif answerable:
-        bins = report.pop("reliability")
-        print_rows([(name, clean(str(value))) for name, value in report.items()])
-        print_table(("first hits", "relevance", "answered"), [[str(each) for each in bin.values()] for bin in bins])
     else:
-        _print_report(report)
-
-
-def _print_report(report: dict[str, Any]) -> None:
-    """Print measures for people."""
-    names = ("ndcg@10", "recall@1", "recall@10", "mrr@10")
-    rows = [
-        [pair, str(figures["queries"]), *(f"{figures[name]:.3f}" for name in names)]
-        for pair, figures in report["pairs"].items()
-    ]
-    for name in ("mono", "cross"):
-        means = report[name]
-        if means["pairs"]:
-            rows.append([f"mean of {means['pairs']} {name}", "", *(f"{means[each]:.3f}" for each in names)])
-    out(f"{clean(report['dataset'])}  {clean(report['model'])}  {report['mode']}  {report['seconds']} s")
-    print_table(("pair", "questions", *names), rows)
-    print_rows([(f"pooled {name}", f"{value:.3f}") for name, value in report["pooled"].items()])
+        show(report)
+    if plot:
+        plots.draw(report, plot)
 
 
 def _settings(**given: Any) -> Settings:
@@ -396,14 +400,14 @@ def _settings(**given: Any) -> Settings:
         raise typer.BadParameter(str(error)) from None
 
 
-def _mode(mode: str) -> Any:
+def _mode(mode: str, option: str = "--mode") -> Any:
     """Return a mode; wrong usage where there is none of that name."""
     from typing import get_args
 
     from service.wire import Mode
 
     if mode not in get_args(Mode):
-        raise typer.BadParameter(f"There are the modes {', '.join(get_args(Mode))}; not {mode!r}.", param_hint="--mode")
+        raise typer.BadParameter(f"There are the modes {', '.join(get_args(Mode))}; not {mode!r}.", param_hint=option)
     return mode
 
 

@@ -240,6 +240,12 @@ def test_text_cannot_command_the_terminal(data: Path) -> None:
         ("add",),
         ("serve", "--port", "99999"),
         ("evaluate", ".", "--pairs", "en"),
+        ("evaluate", ".", "--plot", "found.pdf"),
+        ("evaluate", ".", "--plot", "nowhere/found.png"),
+        ("evaluate", ".", "--compare", "dense", "dense"),
+        ("evaluate", ".", "--compare", "dense", "magic"),
+        ("evaluate", ".", "--compare", "dense", "raw", "--answerable"),
+        ("evaluate", ".", "--compare", "dense", "raw", "--plot", "found.svg"),
     ],
 )
 def test_wrong_usage_is_code_2(data: Path, articles: Path, arguments: tuple[str, ...]) -> None:
@@ -340,12 +346,78 @@ def test_evaluate(data: Path) -> None:
     assert "corpus.jsonl is missing" in missing.stderr
 
 
+def test_two_modes_are_compared(data: Path) -> None:
+    """Both reports in their own form and what they come to, as JSON or as a table of modes side by side."""
+    folder = ROOT / "seeds" / "judgments"
+    both = run_json("evaluate", folder, "--pairs", "en:bn,bn:bn", "--compare", "dense", "hybrid")
+    assert list(both) == ["a", "b", "comparison"]
+    plain = run_json("evaluate", folder, "--pairs", "en:bn,bn:bn", "--mode", "hybrid")
+    assert {**both["b"], "seconds": 0} == {**plain, "seconds": 0}
+    told = both["comparison"]["pairs"]["bn->bn"]
+    table = run("evaluate", folder, "--pairs", "en:bn,bn:bn", "--compare", "dense", "hybrid").stdout
+    [row] = [line for line in table.splitlines() if "bn->bn" in line]
+    shown = f"{told['a']:.3f} {told['b']:.3f} {told['difference']:+.3f} {told['p']:.5f} {told['p_holm']:.5f}"
+    assert row.replace("│", " ").split() == ["bn->bn", str(told["queries"]), *shown.split()]
+
+
+def test_of_many_pairs_those_that_differ_most_are_shown(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A table of hundreds of pairs is for no reader: the most different, and how many are left."""
+    from service.cli.reports import print_comparison
+
+    figures = {"queries": 5, "a": 0.5, "p": 0.5, "p_holm": 1.0}
+    pairs = {f"en->l{each:02}": {**figures, "b": 0.5, "difference": each / 1000} for each in range(-10, 11)}
+    report = {"dataset": "d", "model": "m", "seconds": 1.0}
+    compared = {"pairs": pairs, "mono": None, "cross": pairs["en->l01"], "pooled": pairs["en->l02"]}
+    print_comparison({"a": {**report, "mode": "raw"}, "b": {**report, "mode": "dense"}, "comparison": compared})
+    printed = capsys.readouterr().out
+    shown = set(re.findall(r"en->l\S+", printed))
+    assert shown == {f"en->l{each:02}" for each in range(-10, 11) if abs(each) > 5}
+    assert "--json has the other 11" in printed
+
+
+def test_a_picture_is_drawn(data: Path, tmp_path: Path) -> None:
+    """`--plot` writes the picture beside the report, which says besides how far relevance is to be believed."""
+    folder, picture = ROOT / "seeds" / "judgments", tmp_path / "found.SVG"
+    report = run_json("evaluate", folder, "--pairs", "en:bn", "--plot", picture)
+    assert list(report)[8:] == ["questions", "asked", "ece", "reliability"]
+    drawn = picture.read_text(encoding="utf-8")
+    assert f"{report['pairs']['en->bn']['ndcg@10']:.2f}</text>" in drawn
+    assert f"{report['asked']} first hits: each pair of languages and all together" in drawn
+    halved = run("evaluate", folder, "--answerable", "--plot", tmp_path / "halved.svg")
+    assert halved.exit_code == 0
+    assert "every second article left out" in (tmp_path / "halved.svg").read_text(encoding="utf-8")
+
+
+def test_a_picture_without_its_library_is_refused_at_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where matplotlib is missing one line says how to install it, before anything is read."""
+    from service.evaluation import plots
+
+    monkeypatch.setattr(plots, "find_spec", lambda _: None)
+    result = run("evaluate", "nowhere", "--plot", "found.png")
+    assert result.exit_code == 1
+    assert result.stderr == "dragoman: Pictures need matplotlib. Install it: pip install dragoman[plot]\n"
+
+
+def test_measuring_without_a_picture_loads_no_matplotlib(data: Path) -> None:
+    """An extra is loaded by who asks for it."""
+    code = (
+        "import service.engine; from tests.fakes import ToyEncoder; import sys\n"
+        "service.engine.load_encoder = lambda *_, **__: ToyEncoder()\n"
+        "from service.cli import app\n"
+        "app(['evaluate', 'seeds/judgments', '--pairs', 'bn:bn'], standalone_mode=False)\n"
+        "print('matplotlib' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "bn->bn" in done.stdout
+    assert done.stderr.strip() == "False"
+
+
 def test_start_up_imports_nothing_heavy() -> None:
     """`dragoman --help` loads no model, no index, no server and no parser."""
     code = (
         "import sys, service.cli; print(*sorted(set(sys.modules) & {'torch', 'numpy', 'faiss', 'openvino', "
         "'sentence_transformers', 'transformers', 'fastapi', 'uvicorn', 'httpx2', 'pydantic', 'trafilatura', "
-        "'markdown_it', 'ir_measures', 'prometheus_client', 'rich'}))"
+        "'markdown_it', 'ir_measures', 'matplotlib', 'prometheus_client', 'rich'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

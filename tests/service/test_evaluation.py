@@ -8,7 +8,7 @@ import pytest
 from index import Library
 from service.engine import Engine
 from service.errors import InvalidJudgments
-from service.evaluation import Judgments, evaluate, measure, parse_pairs
+from service.evaluation import Judgments, answerable, compare, evaluate, measure, parse_pairs
 from tests.fakes import ToyEncoder
 
 CORPUS = [
@@ -86,6 +86,54 @@ def test_measures_are_those_worked_out_by_hand(folder: Path) -> None:
             "same_language_top1": 0.75,
         },
     }
+
+
+def test_how_far_relevance_is_to_be_believed_is_counted_over_pairs_and_all_together(folder: Path) -> None:
+    """Eleven first hits, six of which answer.
+
+    Three English questions over English and over Bengali, the Bengali one over English, and four over all: `bank` is
+    answered by bn:2 alone, and `river` by en:2, which no first hit is.
+    """
+    report = evaluate(folder, open_toy, mode="dense", calibration=True)
+    plain = evaluate(folder, open_toy, mode="dense")
+    assert (report.pop("questions"), report.pop("asked")) == (4, 11)
+    bins = report.pop("reliability")
+    assert sum(each["count"] for each in bins) == 11
+    assert round(sum(each["count"] * each["answered"] for each in bins)) == 6
+    gaps = sum(each["count"] * abs(each["answered"] - each["relevance"]) for each in bins) / 11
+    assert report.pop("ece") == pytest.approx(gaps, abs=1e-5)
+    assert {**report, "seconds": 0} == {**plain, "seconds": 0}
+
+
+def test_relevance_is_held_against_a_library_of_half_the_articles(folder: Path) -> None:
+    """With en:2 and bn:2 left out, `bank` and `river` have no answer, and five of twelve first hits are right."""
+    report = answerable(folder, open_toy, mode="dense")
+    assert (report["dataset"], report["model"], report["mode"]) == ("tiny", "toy", "dense")
+    assert (report["questions"], report["asked"], report["answerable"]) == (4, 12, round(5 / 12, 6))
+    assert round(sum(each["count"] * each["answered"] for each in report["reliability"])) == 5
+    # Of five that have an answer three are nearer than all seven others, and two as near as four of them.
+    assert report["auroc"] == round((3 * 7 + 2 * (3 + 4 / 2)) / 35, 6)
+
+
+def test_two_modes_are_compared_over_the_same_questions(folder: Path) -> None:
+    """Each mode's report is its own, and the comparison is of their figures: of flood and bank, one sounds Bengali."""
+    told: dict[str, float] = {}
+    both = compare(folder, open_toy, ("dense", "lexical"), progress=told.__setitem__)
+    dense, lexical = evaluate(folder, open_toy, mode="dense"), evaluate(folder, open_toy, mode="lexical")
+    assert {**both["a"], "seconds": 0} == {**dense, "seconds": 0}
+    assert {**both["b"], "seconds": 0} == {**lexical, "seconds": 0}
+    compared = both["comparison"]
+    assert compared["pairs"]["en->bn"] == {
+        "queries": 2,
+        "a": 1.0,
+        "b": 0.5,
+        "difference": -0.5,
+        "p": 1.0,  # one question differs, and either way round it differs as much
+        "p_holm": 1.0,
+    }
+    assert compared["pooled"]["a"] == both["a"]["pooled"]["ndcg@10"]
+    assert compared["cross"]["difference"] == -0.75
+    assert told == {"adding articles": 1.0, "encoding questions": 1.0, "ranking, dense": 1.0, "ranking, lexical": 1.0}
 
 
 def test_raw_is_the_same_where_nothing_is_known_of_the_model(folder: Path) -> None:
