@@ -21,12 +21,13 @@ from index.filters import Filter
 from index.filters import parse as parse_filter
 from index.library import Library
 from index.neutral import Neutral
-from index.records import Article, Hit, LibraryInfo, Mode, Page, Passage, Problem, Status, cut
+from index.records import Article, Group, Hit, LibraryInfo, Mode, Page, Passage, Problem, Status, cut
 from index.tokens import TokenSpace
 
 __all__ = [
     # what is kept and given
     "Article",
+    "Group",
     "Hit",
     "Page",
     "Passage",

@@ -64,7 +64,7 @@ class Usual:
         whole = np.array(self.sums[""])[:, None] - itself
         of_language = np.array([self.sums.get(code, nothing) for code in languages]).reshape(-1, 3).T - itself
         known = np.full(len(given), self.mean), np.full(len(given), self.deviation)
-        mean, deviation = _drawn(of_language, *_drawn(whole, *known))
+        mean, deviation = drawn(of_language, *drawn(whole, *known))
         standing: Values = (given - mean) / deviation
         return standing
 
@@ -73,12 +73,14 @@ def _sums(values: Values) -> tuple[float, float, float]:
     return float(len(values)), float(values.sum()), float((values**2).sum())
 
 
-def _drawn(sums: Values, mean: Values, deviation: Values) -> tuple[Values, Values]:
-    """Return means and deviations (n,) of what has these sums (3, n), drawn towards those given."""
+def drawn(sums: Values, mean: Values, deviation: Values, prior: float = PRIOR) -> tuple[Values, Values]:
+    """Return means and deviations (n,) of what has these sums (3, n), drawn towards those given, which weigh as much as
+    `prior` passages.
+    """
     count, total, squares = np.maximum(sums[0], 0), sums[1], sums[2]
     spread = np.maximum(squares - total**2 / np.maximum(count, 1), 0)
-    weight = count + PRIOR
-    return (total + PRIOR * mean) / weight, np.sqrt((spread + PRIOR * deviation**2) / weight)
+    weight = count + prior
+    return (total + prior * mean) / weight, np.sqrt((spread + prior * deviation**2) / weight)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,18 +24,20 @@ class Cursor:
     """The place of the last hit that was given and its rank; `search` tells one search from another.
 
     Of a ranking that begins with a window it holds the window's rows in their order, so that they are neither repeated
-    nor skipped whatever is added.
+    nor skipped whatever is added; where they are grouped, `groups` tells the group of each.
     """
 
     place: Place
     rank: int
     search: str
     window: tuple[int, ...] = ()
+    groups: tuple[int, ...] = ()
 
     def encode(self) -> str:
         """Return the cursor as text: base64url of JSON, the score to its last bit."""
         told = json.dumps(
-            [self.place.score.hex(), self.place.row, self.rank, self.search, self.window], separators=(",", ":")
+            [self.place.score.hex(), self.place.row, self.rank, self.search, self.window, self.groups],
+            separators=(",", ":"),
         )
         return base64.urlsafe_b64encode(told.encode()).decode().rstrip("=")
 
@@ -46,11 +48,12 @@ class Cursor:
             raise InvalidCursor(WRONG)
         try:
             told = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            score, row, rank, given, window = json.loads(told)
-            cursor = cls(Place(float.fromhex(score), row), rank, given, tuple(window))
+            score, row, rank, given, window, groups = json.loads(told)
+            cursor = cls(Place(float.fromhex(score), row), rank, given, tuple(window), tuple(groups))
         except (ValueError, TypeError, OverflowError, RecursionError):
             raise InvalidCursor(WRONG) from None
         numbers = all(type(number) is int and 0 < number < 2**63 for number in (row, rank, *window))
+        numbers &= all(type(group) is int for group in groups) and len(groups) in (0, len(window))
         if given != search or not numbers or not math.isfinite(cursor.place.score):
             raise InvalidCursor(WRONG)
         return cursor

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import sounds, tables
-from index.background import Sampling, Usual
+from index.background import Sample, Sampling, Usual
 from index.changes import Change
 from index.dense import DenseIndex
 from index.errors import DamagedLibrary
@@ -140,7 +140,7 @@ class Hybrid:
     def judge(self, asked: Asked, rows: Rows, source: Source, held: Held) -> tuple[Vectors, Values]:
         """Return similarity and log odds of answering of these rows (n,), the same whatever rows they come with."""
         evidence = self.evidence(asked, rows, source, [None], held, late=True)
-        return _similarity(asked, rows, source), self.fusion.logit(evidence)
+        return similarity(asked, rows, source), self.fusion.logit(evidence)
 
     def lexical(self, asked: Asked, source: Source, allowed: Rows | None, k: int, held: Held) -> Rows:
         """Return the rows that share most words and sounds with a question, best first, at most `k`."""
@@ -158,7 +158,7 @@ class Hybrid:
         if late and self._tokens is not None and asked.tokens is not None:
             compared = maxsim(asked.tokens, self.tokens(rows, source.connection, held))
         return Evidence(
-            usual["meaning"].standing(_similarity(asked, rows, source), languages, rows),
+            usual["meaning"].standing(similarity(asked, rows, source), languages, rows),
             usual["late"].standing(compared, languages, rows),
             bounded(usual["sounds"].standing(self._shared(asked, "sounds", rows, source, alloweds), languages, rows)),
             bounded(usual["words"].standing(self._shared(asked, "words", rows, source, alloweds), languages, rows)),
@@ -169,8 +169,12 @@ class Hybrid:
         """Return what is usual for a question, by kind of evidence."""
         return self._usual.get((asked.key, source.change), lambda: self._measured(asked, source))
 
+    def sample(self, source: Source) -> Sample:
+        """Return passages of the library by chance."""
+        return self._sampling.sample(source.connection, source.index.rows(), source.change)
+
     def _measured(self, asked: Asked, source: Source) -> dict[str, Usual]:
-        sample = self._sampling.sample(source.connection, source.index.rows(), source.change)
+        sample = self.sample(source)
         rows, codes = sample.rows, sample.languages
         similarity = source.index.vectors(rows) @ asked.vector
         found = {"meaning": Usual.of(similarity, codes, rows, *self._neutral.usual(asked.vector, similarity))}
@@ -255,7 +259,8 @@ class Remembered(Generic[Value]):
         return value
 
 
-def _similarity(asked: Asked, rows: Rows, source: Source) -> Vectors:
+def similarity(asked: Asked, rows: Rows, source: Source) -> Vectors:
+    """Return the similarity of these rows to a question (n,), the same whatever rows they come with."""
     # einsum sums each row by itself, whatever rows come with it; a matrix product would not.
     vectors = source.index.vectors(rows)
     found: Vectors = np.einsum("nd,d->n", vectors.astype(np.float64), asked.vector.astype(np.float64)).astype(

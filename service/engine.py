@@ -31,7 +31,7 @@ from embed import (
     sentences,
     split,
 )
-from index import Article, Filter, Hit, Library, Mode, Passage, TokenSpace, cut, parse_filter
+from index import Article, Filter, Group, Hit, Library, Mode, Passage, TokenSpace, cut, parse_filter
 from service.query import Query
 from service.reading import Draft
 from service.why import best_sentence
@@ -63,14 +63,17 @@ class Answer:
     """The hits for one question, best first; `took_ms` is the time in milliseconds that the engine spent on it.
 
     `sentences` holds for each hit the span `[start, end)` in the article's text of the sentence that answers best, None
-    where the library keeps no token vectors to tell it by.
+    where the library keeps no token vectors to tell it by; `inner_sentences` the same for hits that are grouped under
+    others, by row.
     """
 
     query_language: Guess
     hits: list[Hit]
     sentences: list[tuple[int, int] | None]
+    inner_sentences: dict[int, tuple[int, int] | None]
     next_cursor: str | None
     took_ms: float
+    group: Group = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +162,14 @@ class Engine:
         mode: Mode = "hybrid",
         min_relevance: float | None = None,
         query_language: str | None = None,
+        group: Group = "none",
     ) -> Answer:
         """Return the passages that answer `query` best, in whatever language they were written.
 
         A "quoted phrase" in it must occur in a passage, and a -word must not. `languages` and `filter` restrict what is
         searched, so `limit` hits come back whenever that many match.
-        `query_language` overrides the detected one. Raises `embed.UnknownLanguage`, `index.InvalidFilter`,
+        `query_language` overrides the detected one. With `group` the passages of one article, or the articles that tell
+        one story, are one hit. Raises `embed.UnknownLanguage`, `index.InvalidFilter`,
         `index.InvalidCursor`.
         """
         started = time.perf_counter()
@@ -184,9 +189,12 @@ class Engine:
             mode=mode,
             min_relevance=min_relevance,
             cursor=cursor,
+            group=group,
         )
-        best = self._best_sentences(question, page.hits)
-        return Answer(guess, page.hits, best, page.next_cursor, (time.perf_counter() - started) * 1000)
+        inner = [each for hit in page.hits for each in hit.inner()]
+        best = self._best_sentences(question, [*page.hits, *inner])
+        own, under = best[: len(page.hits)], dict(zip([hit.row for hit in inner], best[len(page.hits) :], strict=True))
+        return Answer(guess, page.hits, own, under, page.next_cursor, (time.perf_counter() - started) * 1000, group)
 
     def _best_sentences(self, question: Questions, hits: Sequence[Hit]) -> list[tuple[int, int] | None]:
         """Return for each hit the span of its best sentence in its article's text."""

@@ -15,6 +15,7 @@ MAX_METADATA_CHARS = 65_536
 MAX_METADATA_DEPTH = 16
 
 Mode = Literal["hybrid", "dense", "lexical", "raw"]
+Group = Literal["none", "article", "story"]
 Action = Literal["added", "replaced", "unchanged"]
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -179,6 +180,11 @@ class SearchRequest(Shape):
     )
     min_relevance: Annotated[float, Field(ge=0, le=1)] | None = None
     query_language: Optional = Field(default=None, description="detected where absent")
+    group: Group = Field(
+        default="none",
+        description="what one hit is, and `limit` counts: a passage; `article`, with further `passages` of it; `story`,"
+        " with the other articles that tell it as `sources`",
+    )
 
     @model_validator(mode="after")
     def _clean_filter(self) -> Self:
@@ -224,11 +230,23 @@ class HitOut(Shape):
     metadata: dict[str, JsonValue]
 
 
+class Source(HitOut):
+    """An article as part of an answer, by its best passage; all of one answer have its rank."""
+
+    passages: list[HitOut] = Field(description="further passages of this article, best first")
+
+
+class GroupOut(Source):
+    """Where hits are grouped: an article or a story as an answer, by the best passage of its best article."""
+
+    sources: list[Source] = Field(description="the other articles that tell the same story, best first")
+
+
 class SearchAnswer(Shape):
     """The passages that answer, best first."""
 
     query_language: QueryLanguage
-    hits: list[HitOut]
+    hits: list[HitOut | GroupOut]
     next_cursor: str | None
     took_ms: float
 

@@ -39,6 +39,7 @@ Backend = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 MODES = "hybrid: all evidence; dense: meaning alone; lexical: words and sounds; raw: plain cosine."
+GROUPS = "none; article: its best passage is one hit; story: all articles that tell it are one hit."
 Languages = Annotated[
     list[str] | None, typer.Option("--language", metavar="L", help="Only passages in these languages: bn,hi.")
 ]
@@ -121,6 +122,7 @@ def search(
         typer.Option(min=0, max=1, help="Only passages that answer with at least this probability."),
     ] = None,
     mode: Annotated[str, typer.Option(help=MODES)] = "hybrid",
+    group: Annotated[str, typer.Option(help=GROUPS)] = "none",
     data: Data = None,
     model: Model = None,
     backend: Backend = None,
@@ -143,6 +145,7 @@ def search(
             languages=_languages(language or [], "--language"),
             min_relevance=min_relevance,
             mode=_mode(mode),
+            group=_group(group),
         )
     if as_json:
         from service.web.shapes import answer_out
@@ -357,6 +360,17 @@ def _mode(mode: str) -> Any:
     if mode not in get_args(Mode):
         raise typer.BadParameter(f"There are the modes {', '.join(get_args(Mode))}; not {mode!r}.", param_hint="--mode")
     return mode
+
+
+def _group(group: str) -> Any:
+    """Return what one hit is; wrong usage for anything else."""
+    from typing import get_args
+
+    from service.wire import Group
+
+    if group not in get_args(Group):
+        raise typer.BadParameter(f"It is one of {', '.join(get_args(Group))}; not {group!r}.", param_hint="--group")
+    return group
 
 
 def _languages(given: list[str], option: str) -> list[str]:

@@ -164,6 +164,11 @@ def print_hits(hits: Sequence["Hit"]) -> None:
         console.print(head, soft_wrap=True)
         for line in Text(clean(hit.passage.text)).wrap(console, max(20, console.width - 4)):
             out("    " + line.plain.rstrip())
+        if hit.passages:
+            out(f"    and {len(hit.passages)} more of this article")
+        for other in hit.sources:
+            facts = (other.article.language, other.article.title or other.article.id, other.article.source)
+            out("    also in  " + "  ".join(clean(fact) for fact in facts if fact))
         out("")
 
 

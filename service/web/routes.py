@@ -65,6 +65,7 @@ def search_by_address(
     mode: Annotated[str | None, Query()] = None,
     min_relevance: Annotated[float | None, Query(ge=0, le=1)] = None,
     query_language: Annotated[str | None, Query()] = None,
+    group: Annotated[str | None, Query(description="`none`, `article` or `story`")] = None,
 ) -> Response:
     """Return the passages that answer a question, best first; for filters, use POST."""
     given = {
@@ -75,6 +76,7 @@ def search_by_address(
         "mode": mode,
         "min_relevance": min_relevance,
         "query_language": query_language,
+        "group": group,
     }
     known = {*PARAMETERS, *given} - set(PARAMETERS.values())
     unknown = sorted(set(request.query_params) - known)
@@ -229,6 +231,7 @@ def answer(shared: State, asked: SearchRequest) -> SearchAnswer:
         mode=asked.mode,
         min_relevance=asked.min_relevance,
         query_language=asked.query_language,
+        group=asked.group,
     )
     shared.metrics.search_seconds.observe(answered.took_ms / 1000)
     return shapes.answer_out(answered)

@@ -1,7 +1,7 @@
 """Answers, articles and passages in their shapes on the wire: the one place where records become JSON."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -10,11 +10,13 @@ from service.engine import Answer, Outcome
 from service.wire import (
     ArticleOut,
     Characters,
+    GroupOut,
     HitOut,
     OutcomeOut,
     PassageOut,
     QueryLanguage,
     SearchAnswer,
+    Source,
     Span,
     StatusOut,
 )
@@ -26,7 +28,10 @@ def answer_out(found: Answer) -> SearchAnswer:
         query_language=QueryLanguage(
             code=found.query_language.code, confidence=round(found.query_language.confidence, 4)
         ),
-        hits=[hit_out(hit, best) for hit, best in zip(found.hits, found.sentences, strict=True)],
+        hits=[
+            hit_out(hit, best) if found.group == "none" else group_out(hit, best, found.inner_sentences)
+            for hit, best in zip(found.hits, found.sentences, strict=True)
+        ],
         next_cursor=found.next_cursor,
         took_ms=round(found.took_ms, 2),
     )
@@ -34,19 +39,34 @@ def answer_out(found: Answer) -> SearchAnswer:
 
 def hit_out(hit: index.Hit, best: tuple[int, int] | None) -> HitOut:
     """Return a hit in its shape on the wire."""
-    return HitOut(
-        rank=hit.rank,
-        passage_id=hit.passage.id,
-        article_id=hit.article.id,
-        text=hit.passage.text,
-        relevance=None if hit.relevance is None else round(float(hit.relevance), 4),
-        similarity=round(float(hit.similarity), 6),
-        raw_similarity=round(float(hit.raw), 6),
-        start=hit.passage.start,
-        end=hit.passage.end,
-        best_sentence=None if best is None else Characters(start=best[0], end=best[1]),
+    return HitOut(**match(hit, best))
+
+
+def group_out(hit: index.Hit, best: tuple[int, int] | None, inner: Mapping[int, tuple[int, int] | None]) -> GroupOut:
+    """Return a group in its shape on the wire; `inner` tells by row the best sentences of the hits under the first."""
+
+    def passages(of: index.Hit) -> list[HitOut]:
+        return [hit_out(each, inner[each.row]) for each in of.passages]
+
+    sources = [Source(**match(each, inner[each.row]), passages=passages(each)) for each in hit.sources]
+    return GroupOut(**match(hit, best), passages=passages(hit), sources=sources)
+
+
+def match(hit: index.Hit, best: tuple[int, int] | None) -> dict[str, Any]:
+    """Return what is told of every passage that answers."""
+    return {
+        "rank": hit.rank,
+        "passage_id": hit.passage.id,
+        "article_id": hit.article.id,
+        "text": hit.passage.text,
+        "relevance": None if hit.relevance is None else round(float(hit.relevance), 4),
+        "similarity": round(float(hit.similarity), 6),
+        "raw_similarity": round(float(hit.raw), 6),
+        "start": hit.passage.start,
+        "end": hit.passage.end,
+        "best_sentence": None if best is None else Characters(start=best[0], end=best[1]),
         **about(hit.article),
-    )
+    }
 
 
 def about(article: index.Article) -> dict[str, Any]:
