@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import tables
-from index.background import Sample, drawn
+from index.background import PRIOR, Sample, drawn
 from index.dense import DenseIndex
 from index.neutral import Neutral
 from index.words import tokens
@@ -188,7 +188,7 @@ def _usual(
     near[owner[:, None] == theirs[None]] = np.inf
     nothing = np.zeros((3, len(near)))
     sums = {code: _ordinary(near[:, sample.languages == code]) for code in np.unique(sample.languages).tolist()}
-    whole = drawn(sum(sums.values(), nothing), known[:, 0], known[:, 1], KNOWN)
+    whole = drawn(sum(sums.values(), nothing), known[:, 0], known[:, 1], KNOWN if neutral.calibrated else PRIOR)
     of_language = {code: drawn(sums.get(code, nothing), *whole) for code in {each.language for each in told}}
     usual = np.stack([of_language[each.language] for each in told], axis=2)
     return usual[0], usual[1]
