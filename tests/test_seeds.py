@@ -80,8 +80,8 @@ def test_a_language_filter_returns_that_language_only(seeded: Engine) -> None:
 
 
 WIRE = """Russian President Vladimir Putin met his Belarusian ally Alexander Lukashenko in Sochi on Friday. Lukashenko \
-suggested that Minsk could join Moscow's efforts to revive an old alliance with Pyongyang after this week's summit with \
-North Korean leader Kim Jong Un.
+suggested that Minsk could join Moscow's efforts to revive an old alliance with Pyongyang after this week's summit \
+with North Korean leader Kim Jong Un.
 
 Putin briefed him on Wednesday's talks with Kim at the Vostochny spaceport. "We could think about three-way \
 cooperation," Lukashenko replied.

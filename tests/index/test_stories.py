@@ -27,8 +27,9 @@ def telling(seed: int, language: str, vectors: NDArray[np.float32], *texts: str)
 
 def near(vectors: NDArray[np.float32], seed: int, share: float = 0.3) -> NDArray[np.float32]:
     """Return vectors near to others."""
-    moved = vectors + share * units(seed, len(vectors), WIDE)
-    return (moved / np.linalg.norm(moved, axis=1, keepdims=True)).astype(np.float32)
+    moved: NDArray[np.float32] = vectors + np.float32(share) * units(seed, len(vectors), WIDE)
+    unit: NDArray[np.float32] = moved / np.linalg.norm(moved, axis=1, keepdims=True)
+    return unit
 
 
 def told(*articles: Telling) -> list[int]:

@@ -128,7 +128,7 @@ def test_hits_are_grouped_by_article_and_by_story(web: TestClient) -> None:
     assert {story["article_id"], source["article_id"]} == {"flood", "copy"}
     assert {story["source"], source["source"]} == {"daily", "wire"}
     assert set(source["passages"][0]) == set(plain)
-    asked = {"q": "river water flood", "query_language": "en", "limit": 1, "group": "story"}
+    asked: dict[str, Any] = {"q": "river water flood", "query_language": "en", "limit": 1, "group": "story"}
     assert web.get("/v1/search", params=asked).json()["hits"] == [story]
     refused = web.get("/v1/search", params={"q": "water", "group": "paragraph"})
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/group")
