@@ -76,7 +76,7 @@ class Usual:
         whole = np.array(self.sums[""])[:, None] - itself
         of_language = np.array([self.sums.get(code, nothing) for code in languages]).reshape(-1, 3).T - itself
         known = np.full(len(given), self.mean), np.full(len(given), self.deviation)
-        return _drawn(of_language, *_drawn(whole, *known))
+        return drawn(of_language, *drawn(whole, *known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +136,20 @@ def _sums(values: Values) -> tuple[float, float, float]:
     return float(len(values)), float(values.sum()), float((values**2).sum())
 
 
-def _drawn(sums: Values, mean: Values, deviation: Values) -> tuple[Values, Values]:
-    """Return means and deviations (n,) of what has these sums (3, n), drawn towards those given."""
+def drawn(
+    sums: Values,
+    mean: Values,
+    deviation: Values,
+    mean_prior: float = MEAN_PRIOR,
+    deviation_prior: float = DEVIATION_PRIOR,
+) -> tuple[Values, Values]:
+    """Return means and deviations (n,) of what has these sums (3, n), drawn towards those given, which weigh as much as
+    so many passages.
+    """
     count, total, squares = np.maximum(sums[0], 0), sums[1], sums[2]
     spread = np.maximum(squares - total**2 / np.maximum(count, 1), 0)
-    drawn = (total + MEAN_PRIOR * mean) / (count + MEAN_PRIOR)
-    return drawn, np.sqrt((spread + DEVIATION_PRIOR * deviation**2) / (count + DEVIATION_PRIOR))
+    means = (total + mean_prior * mean) / (count + mean_prior)
+    return means, np.sqrt((spread + deviation_prior * deviation**2) / (count + deviation_prior))
 
 
 @dataclass(frozen=True, slots=True)

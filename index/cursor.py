@@ -24,7 +24,8 @@ class Cursor:
     """The place of the last hit that was given and its rank; `search` tells one search from another.
 
     Of a ranking that begins with a window it holds the window's rows in their order, so that they are neither repeated
-    nor skipped whatever is added. `best` is the relevance of the ranking's first passage, the same on every page.
+    nor skipped whatever is added; where they are grouped, `groups` tells the group of each. `best` is the relevance of
+    the ranking's first passage, the same on every page.
     """
 
     place: Place
@@ -32,10 +33,11 @@ class Cursor:
     search: str
     window: tuple[int, ...] = ()
     best: float | None = None
+    groups: tuple[int, ...] = ()
 
     def encode(self) -> str:
         """Return the cursor as text: base64url of JSON, the score to its last bit."""
-        members = [self.place.score.hex(), self.place.row, self.rank, self.search, self.window, self.best]
+        members = [self.place.score.hex(), self.place.row, self.rank, self.search, self.window, self.best, self.groups]
         told = json.dumps(members, separators=(",", ":"))
         return base64.urlsafe_b64encode(told.encode()).decode().rstrip("=")
 
@@ -46,11 +48,12 @@ class Cursor:
             raise InvalidCursor(WRONG)
         try:
             told = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            score, row, rank, given, window, best = json.loads(told)
-            cursor = cls(Place(float.fromhex(score), row), rank, given, tuple(window), best)
+            score, row, rank, given, window, best, groups = json.loads(told)
+            cursor = cls(Place(float.fromhex(score), row), rank, given, tuple(window), best, tuple(groups))
         except (ValueError, TypeError, OverflowError, RecursionError):
             raise InvalidCursor(WRONG) from None
         numbers = all(type(number) is int and 0 < number < 2**63 for number in (row, rank, *window))
+        numbers &= all(type(group) is int for group in groups) and len(groups) in (0, len(window))
         likely = best is None or (type(best) is float and 0 <= best <= 1)
         if given != search or not numbers or not likely or not math.isfinite(cursor.place.score):
             raise InvalidCursor(WRONG)

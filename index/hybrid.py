@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import sounds, tables
-from index.background import Followed, Sampling, Usual
+from index.background import Followed, Sample, Sampling, Usual
 from index.changes import Change
 from index.dense import DenseIndex, Place
 from index.errors import DamagedLibrary
@@ -150,7 +150,7 @@ class Hybrid:
     def judge(self, asked: Asked, rows: Rows, source: Source, held: Held) -> tuple[Vectors, Values]:
         """Return similarity and log odds of answering of these rows (n,), the same whatever rows they come with."""
         evidence = self.evidence(asked, rows, source, [None], held, late=True)
-        return _similarity(asked, rows, source), self.fusion.logit(evidence)
+        return similarity(asked, rows, source), self.fusion.logit(evidence)
 
     def closest(self, row: int, places: Sequence[Place], source: Source) -> list[Place]:
         """Return places, nearest first, with the first `WINDOW` in the order of how well the tokens of the passage in
@@ -181,10 +181,10 @@ class Hybrid:
         compared = np.full(len(rows), np.nan, np.float32)
         if late and self._tokens is not None and asked.tokens is not None:
             compared = maxsim(asked.tokens, self.tokens(rows, source.connection, held))
-        similarity = _similarity(asked, rows, source)
+        near = similarity(asked, rows, source)
         return Evidence(
-            usual.meaning.standing(similarity, languages, rows),
-            usual.late.standing(compared, similarity, languages, rows),
+            usual.meaning.standing(near, languages, rows),
+            usual.late.standing(compared, near, languages, rows),
             bounded(usual.sounds.standing(self._shared(asked, "sounds", rows, source, alloweds), languages, rows)),
             bounded(usual.words.standing(self._shared(asked, "words", rows, source, alloweds), languages, rows)),
             np.array([asked.language.get(code, 0.0) for code in languages]),
@@ -194,11 +194,15 @@ class Hybrid:
         """Return what is usual for a question."""
         return self._usual.get((asked.key, source.change), lambda: self._measured(asked, source))
 
+    def sample(self, source: Source) -> Sample:
+        """Return passages of the library by chance."""
+        return self._sampling.sample(source.connection, source.index.rows(), source.change)
+
     def _measured(self, asked: Asked, source: Source) -> Background:
-        sample = self._sampling.sample(source.connection, source.index.rows(), source.change)
+        sample = self.sample(source)
         rows, codes = sample.rows, sample.languages
-        similarity = source.index.vectors(rows) @ asked.vector
-        meaning = Usual.of(similarity, codes, rows, *self._neutral.usual(asked.vector, similarity))
+        near = source.index.vectors(rows) @ asked.vector
+        meaning = Usual.of(near, codes, rows, *self._neutral.usual(asked.vector, near))
         sounds, words = (
             Usual.of(self._shared(asked, name, rows, source, [None]), codes, rows, *USUAL_LEXICAL) for name in FIELDS
         )
@@ -208,7 +212,7 @@ class Hybrid:
             late = maxsim(asked.tokens, self.tokens(rows[places], source.connection, self._sampled))
         late, places = late[~np.isnan(late)], places[~np.isnan(late)]
         few = Usual.of(late, codes[places], rows[places], *USUAL_LATE)
-        return Background(meaning, Followed.of(few, late, similarity[places], codes[places], meaning), sounds, words)
+        return Background(meaning, Followed.of(few, late, near[places], codes[places], meaning), sounds, words)
 
     def tokens(self, rows: Rows, connection: sqlite3.Connection, held: Held) -> list[Vectors]:
         """Return the token vectors (t, width) of each row; of a row that has none, none."""
@@ -280,7 +284,8 @@ class Remembered(Generic[Value]):
         return value
 
 
-def _similarity(asked: Asked, rows: Rows, source: Source) -> Vectors:
+def similarity(asked: Asked, rows: Rows, source: Source) -> Vectors:
+    """Return the similarity of these rows to a question (n,), the same whatever rows they come with."""
     # einsum sums each row by itself, whatever rows come with it; a matrix product would not.
     vectors = source.index.vectors(rows)
     found: Vectors = np.einsum("nd,d->n", vectors.astype(np.float64), asked.vector.astype(np.float64)).astype(

@@ -3,13 +3,14 @@
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index import changes, inspection, segments, snapshots, tables
+from index import changes, grouping, inspection, segments, snapshots, stories, tables
 from index.changes import Change, Rows
 from index.cursor import Cursor, fingerprint
 from index.dense import DenseIndex, Place, best
@@ -26,13 +27,14 @@ from index.errors import (
 from index.facets import FACETS, Facets
 from index.filters import Filter
 from index.fusion import Evidence, probability
-from index.hybrid import NEAREST, WINDOW, Asked, Held, Hybrid, Source
+from index.grouping import GROUPED, Found
+from index.hybrid import NEAREST, WINDOW, Asked, Held, Hybrid, Source, similarity
 from index.lexical import Lexical
 from index.lexicon import Lexicon, among
 from index.lock import WriterLock
 from index.migrations import SCHEMA
 from index.neutral import Neutral
-from index.records import Article, Count, Hit, LibraryInfo, Mode, Page, Passage, Problem, Status
+from index.records import Article, Count, Group, Hit, LibraryInfo, Mode, Page, Passage, Problem, Status
 from index.recovery import Space, log
 from index.selection import Selection
 from index.store import DATABASE, Store, damage, writable
@@ -444,13 +446,15 @@ class Library:
         tokens: Vectors | None = None,
         phrases: Sequence[str] = (),
         without: Sequence[str] = (),
+        group: Group = "none",
     ) -> Page:
         """Return the best passages for one query vector (dim,), at most `limit`, after `cursor` if one is
         given.
 
         `language` holds the probabilities of the query's languages. `text` and `tokens`, the raw token vectors
         (t, token_dim), are what mode `hybrid` needs besides, and mode `lexical` the text. Of `phrases` each must
-        occur, and none of the words in `without`. Whatever is added between pages, no hit comes twice and none that
+        occur, and none of the words in `without`. With `group` a hit is the best passage of an article, or of a story,
+        and `limit` counts those. Whatever is added between pages, no hit comes twice and none that
         was there is left out. Raises InvalidCursor, NotCalibrated, DamagedLibrary.
         """
         where = where or Filter()
@@ -459,10 +463,13 @@ class Library:
                 f"Relevance is not known in mode {mode!r} for the model {self.model!r}: leave min_relevance out."
             )
         identity = f"{self._neutral.identity} {self.hybrid.identity if mode in WINDOWED else ''}"
-        mark = fingerprint(query, language, where, mode, identity, text, phrases, without)
+        mark = fingerprint(query, language, where, mode, identity, text, phrases, without, group)
         after = Cursor.decode(cursor, mark) if cursor is not None else None
         vector = self._queries(query[None], [language], mode)[0]
         asked = self._asked(vector, language, 0, [text], None if tokens is None else [tokens])
+
+        if group != "none":
+            return self._grouped(asked, query, mode, where, limit, after, min_relevance, phrases, without, group, mark)
 
         def ask(source: Source, allowed: Rows | None) -> Ranked:
             return self._page(asked, mode, source, allowed, limit, after, min_relevance)
@@ -532,6 +539,62 @@ class Library:
 
         with self._consistent("dense", None, ask, phrases, without) as (_, counted):
             return counted
+
+    def _grouped(
+        self,
+        asked: Asked,
+        query: Vectors,
+        mode: Mode,
+        where: Filter,
+        limit: int,
+        after: Cursor | None,
+        least: float | None,
+        phrases: Sequence[str],
+        without: Sequence[str],
+        group: Group,
+        mark: str,
+    ) -> Page:
+        """Return a page of groups, each as its best hit."""
+
+        def ask(source: Source, allowed: Rows | None) -> tuple[list[list[Found]], Cursor]:
+            return self._groups(asked, mode, source, allowed, limit, after, least, group)
+
+        with self._consistent(mode, where, ask, phrases, without) as (connection, (groups, start)):
+            shown = groups[:limit]
+            read = tables.read_rows(connection, [each.place.row for found in shown for each in found])
+        seen = after.rank if after else 0
+        hits = []
+        for rank, found in enumerate(shown, seen + 1):
+            own = {}
+            for each in found:
+                (score, row), (passage, article, raw) = each.place, read[each.place.row]
+                similar = cosine(score), cosine(float(raw @ query))
+                own[row] = Hit(rank, passage, article, *similar, each.relevance, row)
+            hits.append(grouping.told(found, own))
+        if len(groups) <= limit:
+            return Page(hits, None, start.best)
+        cursor = replace(start, place=shown[-1][0].place, rank=seen + limit, search=mark)
+        return Page(hits, cursor.encode(), start.best)
+
+    def likeness(self, where: Filter | None = None) -> tuple[list[str], stories.Likeness]:
+        """Return the ids of the articles (n) that a filter lets through, and how alike they are, for `index.stories`.
+
+        It is by what a search groups stories; here it is for those who fit or study it, or group a library of some
+        thousand articles as a whole: what it takes grows with the square of their number. Raises DamagedLibrary.
+        """
+
+        def ask(source: Source, allowed: Rows | None) -> tuple[list[str], stories.Likeness]:
+            rows = source.index.rows() if allowed is None else allowed
+            ids = tables.article_ids(source.connection, rows.tolist())
+            numbers = tables.article_numbers(source.connection, rows.tolist())
+            articles = {number: ids[row] for row, number in numbers.items()}
+            told = stories.read(source.connection, source.index, list(articles))
+            sample = self.hybrid.sample(source)
+            sampled = source.index.vectors(sample.rows)
+            return list(articles.values()), stories.likeness(told, sample, sampled, self._neutral)
+
+        with self._consistent("dense", where, ask) as (_, found):
+            return found
 
     def evidence(
         self,
@@ -608,6 +671,80 @@ class Library:
                 break
             place = behind[-1]
         return found, chances, window, first
+
+    def _groups(
+        self,
+        asked: Asked,
+        mode: Mode,
+        source: Source,
+        allowed: Rows | None,
+        limit: int,
+        after: Cursor | None,
+        least: float | None,
+        group: Group,
+    ) -> tuple[list[list[Found]], Cursor]:
+        """Return the groups of a page and one more where there is one, and the cursor that they began with.
+
+        Behind the grouped rows an article stands where its nearest passage does, if that is relevant enough. Whether it
+        was given before can be told from the place of that passage alone.
+        """
+        index, held = source.index, Held()
+        start = after or self._opened(asked, mode, source, allowed, held, group)
+        begun = start.window.index(start.place.row) if start.place.row in start.window else len(start.window)
+        rows = np.array(start.window, np.int64)
+        rows = rows[among(rows, index.rows() if allowed is None else allowed)]
+        found = self._answering(asked, mode, rows, source, held, least)
+        groups = grouping.gathered(found, dict(zip(start.window, start.groups, strict=True)))
+        if after:
+            groups = [each for each in groups if start.window.index(each[0].place.row) > begun]
+        given = set(tables.article_numbers(source.connection, rows.tolist()).values())
+        place = after.place if after and after.place.row not in start.window else None
+        while len(groups) <= limit and mode != "lexical":
+            behind = best(index, asked.vector, WINDOW + len(start.window), allowed, place)
+            numbers = tables.article_numbers(source.connection, [each.row for each in behind])
+            others = [each.row for each in behind if numbers[each.row] not in given]
+            more = self._answering(asked, mode, np.array(others, np.int64), source, held, least)
+            groups += [[each] for each in more if self._nearest(asked, each, source, allowed)]
+            if len(behind) < WINDOW + len(start.window) or (least is not None and others and not more):
+                break
+            place = behind[-1]
+        return groups[: limit + 1], start
+
+    def _opened(
+        self, asked: Asked, mode: Mode, source: Source, allowed: Rows | None, held: Held, group: Group
+    ) -> Cursor:
+        """Return the cursor before the first page: the first rows of the ranking, and their groups."""
+        rows = list(self._window(asked, mode, source, allowed, held)) if mode in WINDOWED else []
+        if mode != "lexical":
+            rows += [each.row for each in best(index=source.index, query=asked.vector, limit=GROUPED, allowed=allowed)]
+        window = tuple(dict.fromkeys(rows))[:GROUPED]
+        neutral = Neutral(None) if mode == "raw" else self._neutral
+        groups = grouping.groups(source, window, group, self.hybrid.sample(source), neutral)
+        first = self._answering(asked, mode, np.array(window[:1], np.int64), source, held, None)
+        return Cursor(Place(0.0, 0), 0, "", window, first[0].relevance if first else None, groups)
+
+    def _answering(
+        self, asked: Asked, mode: Mode, rows: Rows, source: Source, held: Held, least: float | None
+    ) -> list[Found]:
+        """Return the rows that are relevant enough, in the order that they came in."""
+        if mode in WINDOWED:
+            places, chances = self._judged(asked, rows, source, held)
+        else:
+            scores = similarity(asked, rows, source).tolist()
+            places = [Place(score, row) for score, row in zip(scores, rows.tolist(), strict=True)]
+            chances = self._chances(places, asked.vector, mode)
+        numbers = tables.article_numbers(source.connection, rows.tolist())
+        return [
+            Found(place, chance, numbers[place.row])
+            for place, chance in zip(places, chances, strict=True)
+            if least is None or (chance is not None and chance >= least)
+        ]
+
+    def _nearest(self, asked: Asked, found: Found, source: Source, allowed: Rows | None) -> bool:
+        """Tell whether a passage is the nearest in meaning of those of its article that are searched."""
+        rows = tables.rows_of(source.connection, found.article)
+        rows = rows if allowed is None else rows[among(rows, allowed)]
+        return int(rows[np.argmax(similarity(asked, rows, source))]) == found.place.row
 
     def _window(self, asked: Asked, mode: Mode, source: Source, allowed: Rows | None, held: Held) -> tuple[int, ...]:
         """Return the rows of the window in their order."""

@@ -4,7 +4,7 @@ identity.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,6 +13,9 @@ from index.errors import ModelMismatch
 # How passages are ranked: by all evidence together, by their vectors in the language-neutral space, by the words and
 # sounds that they share with the query, or by plain cosine.
 Mode = Literal["hybrid", "dense", "lexical", "raw"]
+
+# What is one answer: each passage, the passages of one article, or the articles that tell one story.
+Group = Literal["none", "article", "story"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,9 @@ class Hit:
     language-neutral space (-1..1), `raw` that of the model's own vectors. `relevance` is the calibrated probability
     that the passage answers (0..1), `None` where the model has no calibration. `row` is the library's own number of
     the passage, the tie-breaker of equal scores.
+
+    Where hits are grouped, `passages` are further ones of its article, and `sources` the other articles that tell the
+    same story, by their best passages; all have the rank of the group.
     """
 
     rank: int
@@ -96,6 +102,14 @@ class Hit:
     raw: float
     relevance: float | None
     row: int
+    passages: tuple["Hit", ...] = ()
+    sources: tuple["Hit", ...] = ()
+
+    def inner(self) -> Iterator["Hit"]:
+        """Yield the hits that are grouped under this one."""
+        for hit in (*self.passages, *self.sources):
+            yield hit
+            yield from hit.inner()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -179,8 +179,18 @@ def languages_of(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[in
     return _of_articles(connection, "language", rows)
 
 
-def _of_articles(connection: sqlite3.Connection, name: str, rows: Sequence[int]) -> dict[int, str]:
-    found: dict[int, str] = {}
+def article_numbers(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, int]:
+    """Return the number of the article of each row."""
+    return _of_articles(connection, "number", rows)
+
+
+def rows_of(connection: sqlite3.Connection, number: int) -> Rows:
+    """Return the rows of an article's passages, ascending."""
+    return column(connection.execute("SELECT row FROM passages WHERE article = ? ORDER BY row", (number,)))
+
+
+def _of_articles(connection: sqlite3.Connection, name: str, rows: Sequence[int]) -> dict[int, Any]:
+    found: dict[int, Any] = {}
     for some in _portions(rows):
         found.update(
             connection.execute(

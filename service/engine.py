@@ -31,7 +31,7 @@ from embed import (
     sentences,
     split,
 )
-from index import Article, Count, Filter, Hit, Library, Mode, Passage, TokenSpace, cut, parse_filter
+from index import Article, Count, Filter, Group, Hit, Library, Mode, Passage, TokenSpace, cut, parse_filter
 from service.query import Query
 from service.reading import Draft
 from service.why import Explanation, Side, best_sentence, explained
@@ -66,22 +66,25 @@ class Answer:
     """The hits for one question, best first; `took_ms` is the time in milliseconds that the engine spent on it.
 
     `sentences` holds for each hit the span `[start, end)` in the article's text of the sentence that answers best, None
-    where the library keeps no token vectors to tell it by; `explanations` why it matched, None where that was not asked
-    for, or where the model's vectors are no means of its tokens'. `relevance` is the probability that the first passage
-    of the whole ranking answers, whatever page this is and whatever `min_relevance` leaves out; None where it is not
-    known. `found` tells whether that is at least `LIKELY`: False too where nothing was searched, None where it is not
-    known. `facets` counts what the search looked at (`index.Library.facets`), where that was asked for.
+    where the library keeps no token vectors to tell it by; `inner_sentences` the same for hits that are grouped under
+    others, by row; `explanations` why it matched, None where that was not asked for, or where the model's vectors are
+    no means of its tokens'. `relevance` is the probability that the first passage of the whole ranking answers, whatever
+    page this is and whatever `min_relevance` leaves out; None where it is not known. `found` tells whether that is at
+    least `LIKELY`: False too where nothing was searched, None where it is not known. `facets` counts what the search
+    looked at (`index.Library.facets`), where that was asked for.
     """
 
     query_language: Guess
     hits: list[Hit]
     sentences: list[tuple[int, int] | None]
+    inner_sentences: dict[int, tuple[int, int] | None]
     explanations: list[Explanation | None]
     next_cursor: str | None
     took_ms: float
     relevance: float | None
     found: bool | None
     facets: Mapping[str, Sequence[Count]] | None = None
+    group: Group = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +175,15 @@ class Engine:
         query_language: str | None = None,
         explain: bool = False,
         facets: bool = False,
+        group: Group = "none",
     ) -> Answer:
         """Return the passages that answer `query` best, in whatever language they were written.
 
         A "quoted phrase" in it must occur in a passage, and a -word must not. `languages` and `filter` restrict what is
         searched, so `limit` hits come back whenever that many match.
         `query_language` overrides the detected one; to `explain` the hits, they are encoded once more; `facets` asks
-        for counts by language and source. Raises `embed.UnknownLanguage`, `index.InvalidFilter`, `index.InvalidCursor`.
+        for counts by language and source. With `group` the passages of one article, or the articles that tell one
+        story, are one hit. Raises `embed.UnknownLanguage`, `index.InvalidFilter`, `index.InvalidCursor`.
         """
         started = time.perf_counter()
         asked = Query.read(query)
@@ -197,15 +202,18 @@ class Engine:
             mode=mode,
             min_relevance=min_relevance,
             cursor=cursor,
+            group=group,
         )
-        best = self._best_sentences(question, page.hits)
+        inner = [each for hit in page.hits for each in hit.inner()]
+        best = self._best_sentences(question, [*page.hits, *inner])
+        own, under = best[: len(page.hits)], dict(zip([hit.row for hit in inner], best[len(page.hits) :], strict=True))
         why: list[Explanation | None] = [None] * len(page.hits)
         if explain:
             why = self._explanations(asked, question, page.hits, mode)
         found = answered(page.best, nothing=cursor is None and not page.hits)
         counts = self.library.facets(where, phrases=asked.phrases, without=asked.without) if facets else None
         took_ms = (time.perf_counter() - started) * 1000
-        return Answer(guess, page.hits, best, why, page.next_cursor, took_ms, page.best, found, counts)
+        return Answer(guess, page.hits, own, under, why, page.next_cursor, took_ms, page.best, found, counts, group)
 
     def similar(
         self,

@@ -15,6 +15,7 @@ MAX_METADATA_CHARS = 65_536
 MAX_METADATA_DEPTH = 16
 
 Mode = Literal["hybrid", "dense", "lexical", "raw"]
+Group = Literal["none", "article", "story"]
 Action = Literal["added", "replaced", "unchanged"]
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -181,6 +182,11 @@ class SearchRequest(Shape):
     query_language: Optional = Field(default=None, description="detected where absent")
     explain: bool = Field(default=False, description="tell of each hit why it matched; each is encoded once more")
     facets: bool = Field(default=False, description="count what is searched, by language and by source")
+    group: Group = Field(
+        default="none",
+        description="what one hit is, and `limit` counts: a passage; `article`, with further `passages` of it; `story`,"
+        " with the other articles that tell it as `sources`",
+    )
 
     @model_validator(mode="after")
     def _clean_filter(self) -> Self:
@@ -297,12 +303,24 @@ class CountOut(Shape):
     articles: int
 
 
+class Source(HitOut):
+    """An article as part of an answer, by its best passage; all of one answer have its rank."""
+
+    passages: list[HitOut] = Field(description="further passages of this article, best first")
+
+
+class GroupOut(Source):
+    """Where hits are grouped: an article or a story as an answer, by the best passage of its best article."""
+
+    sources: list[Source] = Field(description="the other articles that tell the same story, best first")
+
+
 class SearchAnswer(Shape):
     """The passages that answer, best first."""
 
     query_language: QueryLanguage
     answer: Verdict
-    hits: list[HitOut]
+    hits: list[HitOut | GroupOut]
     facets: dict[str, list[CountOut]] | None = Field(
         default=None,
         description="`language` and `source` of all that was searched, each counted without the filters on itself; null"

@@ -114,6 +114,47 @@ def test_a_language_filter_returns_that_language_only(seeded: Engine) -> None:
     assert {hit.passage.article_id for hit in hits} == {hits[0].article.id}
 
 
+WIRE = """Russian President Vladimir Putin met his Belarusian ally Alexander Lukashenko in Sochi on Friday. Lukashenko \
+suggested that Minsk could join Moscow's efforts to revive an old alliance with Pyongyang after this week's summit \
+with North Korean leader Kim Jong Un.
+
+Putin briefed him on Wednesday's talks with Kim at the Vostochny spaceport. "We could think about three-way \
+cooperation," Lukashenko replied.
+
+Kim went on to an aircraft plant in Komsomolsk-on-Amur on Friday and is expected in Vladivostok on Saturday, where he \
+will see warships of the Pacific Fleet.
+
+Washington believes that Kim will supply ammunition for use in Ukraine in return for weapons technology, which would \
+break United Nations sanctions. "We never violate anything," Putin told reporters."""
+
+TRAIN = """Kim Jong Un has arrived back in Pyongyang aboard his armoured train after a week-long tour of Russia, state \
+media reported. He was given drones and a bulletproof vest by a regional governor before crossing the border.
+
+Crowds greeted the North Korean leader at the station with flowers, the agency said."""
+
+
+def test_a_wire_copy_and_its_original_are_one_story_and_other_news_of_the_same_men_another(
+    model: Encoder, tmp_path: Path
+) -> None:
+    """An English rewriting is a source of what the Bengali article tells; the Hindi one tells of another meeting."""
+    with Library.open(tmp_path, model=model.name, fingerprint=model.fingerprint, dim=model.dim) as library:
+        engine = Engine(model, library)
+        read = [draft for path in sorted(SEEDS.glob("*.txt")) for draft in read_path(path)]
+        list(engine.add(draft for draft in read if isinstance(draft, Draft)))
+        list(engine.add([Draft(WIRE, id="wire", source="agency"), Draft(TRAIN, id="home")]))
+
+        answer = engine.search("What did Lukashenko propose to Putin?", group="story")
+
+    stories = [{each.article.id[:4] for each in (hit, *hit.sources)} for hit in answer.hits]
+    assert {"wire", "000_"} in stories
+    assert {"004_"} in stories
+    assert {"home"} in stories
+    assert len(stories) == 3
+    together = next(hit for hit in answer.hits if hit.sources)
+    assert {each.passage.article_id for each in together.passages} == {together.article.id}
+    assert all(answer.inner_sentences[each.row] for each in together.inner())
+
+
 def test_an_unrelated_question_is_less_relevant_than_any_that_is_answered(seeded: Engine) -> None:
     """Relevance tells a question that the library answers from one that it does not."""
     answered = seeded.search("How much did trade between Russia and Belarus grow?").hits[0].relevance

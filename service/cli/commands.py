@@ -17,7 +17,6 @@ from service.cli.terminal import (
     print_facets,
     print_hits,
     print_rows,
-    print_table,
     print_verdict,
     say,
     stop,
@@ -52,6 +51,7 @@ Backend = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 MODES = "hybrid: all evidence; dense: meaning alone; lexical: words and sounds; raw: plain cosine."
+GROUPS = "none; article: its best passage is one hit; story: all articles that tell it are one hit."
 Languages = Annotated[
     list[str] | None, typer.Option("--language", metavar="L", help="Only passages in these languages: bn,hi.")
 ]
@@ -138,6 +138,7 @@ def search(
     facets: Annotated[
         bool, typer.Option("--facets", help="Count what is searched, by language and by source.")
     ] = False,
+    group: Annotated[str, typer.Option(help=GROUPS)] = "none",
     data: Data = None,
     model: Model = None,
     backend: Backend = None,
@@ -162,6 +163,7 @@ def search(
             mode=_mode(mode),
             explain=explain,
             facets=facets,
+            group=_group(group),
         )
     if as_json:
         from service.web.shapes import answer_out
@@ -409,6 +411,17 @@ def _mode(mode: str, option: str = "--mode") -> Any:
     if mode not in get_args(Mode):
         raise typer.BadParameter(f"There are the modes {', '.join(get_args(Mode))}; not {mode!r}.", param_hint=option)
     return mode
+
+
+def _group(group: str) -> Any:
+    """Return what one hit is; wrong usage for anything else."""
+    from typing import get_args
+
+    from service.wire import Group
+
+    if group not in get_args(Group):
+        raise typer.BadParameter(f"It is one of {', '.join(get_args(Group))}; not {group!r}.", param_hint="--group")
+    return group
 
 
 def _languages(given: list[str], option: str) -> list[str]:

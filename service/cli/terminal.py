@@ -209,6 +209,11 @@ def print_hits(
         for line in (text, *met_words):
             for row in Text(clean(line)).wrap(console, max(20, console.width - 4)):
                 out("    " + row.plain.rstrip())
+        if hit.passages:
+            out(f"    and {len(hit.passages)} more of this article")
+        for other in hit.sources:
+            facts = (other.article.language, other.article.title or other.article.id, other.article.source)
+            out("    also in  " + "  ".join(clean(fact) for fact in facts if fact))
         out("")
 
 

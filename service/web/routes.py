@@ -71,6 +71,7 @@ def search_by_address(
     query_language: Annotated[str | None, Query()] = None,
     explain: Annotated[bool | None, Query(description="tell of each hit why it matched")] = None,
     facets: Annotated[bool | None, Query()] = None,
+    group: Annotated[str | None, Query(description="`none`, `article` or `story`")] = None,
 ) -> Response:
     """Return the passages that answer a question, best first; for filters, use POST."""
     given = {
@@ -83,6 +84,7 @@ def search_by_address(
         "query_language": query_language,
         "explain": explain,
         "facets": facets,
+        "group": group,
     }
     return shaped(answer(shared, in_address(request, SearchRequest, given)))
 
@@ -259,6 +261,7 @@ def answer(shared: State, asked: SearchRequest) -> SearchAnswer:
         query_language=asked.query_language,
         explain=asked.explain,
         facets=asked.facets,
+        group=asked.group,
     )
     shared.metrics.search_seconds.observe(answered.took_ms / 1000)
     return shapes.answer_out(answered)

@@ -13,12 +13,14 @@ from service.wire import (
     Characters,
     CountOut,
     ExplanationOut,
+    GroupOut,
     HitOut,
     OutcomeOut,
     PassageOut,
     QueryLanguage,
     SearchAnswer,
     SimilarAnswer,
+    Source,
     Span,
     StatusOut,
     TokenShare,
@@ -34,7 +36,10 @@ def answer_out(found: Answer) -> SearchAnswer:
             code=found.query_language.code, confidence=round(found.query_language.confidence, 4)
         ),
         answer=Verdict(found=found.found, relevance=None if found.relevance is None else round(found.relevance, 4)),
-        hits=[hit_out(*each) for each in zip(found.hits, found.sentences, found.explanations, strict=True)],
+        hits=[
+            hit_out(*each) if found.group == "none" else group_out(*each, found.inner_sentences)
+            for each in zip(found.hits, found.sentences, found.explanations, strict=True)
+        ],
         facets=None if found.facets is None else facets_out(found.facets),
         next_cursor=found.next_cursor,
         took_ms=round(found.took_ms, 2),
@@ -56,20 +61,40 @@ def similar_out(hits: Sequence[index.Hit]) -> SimilarAnswer:
 
 def hit_out(hit: index.Hit, best: tuple[int, int] | None, why: Explanation | None) -> HitOut:
     """Return a hit in its shape on the wire."""
-    return HitOut(
-        rank=hit.rank,
-        passage_id=hit.passage.id,
-        article_id=hit.article.id,
-        text=hit.passage.text,
-        relevance=None if hit.relevance is None else round(float(hit.relevance), 4),
-        similarity=round(float(hit.similarity), 6),
-        raw_similarity=round(float(hit.raw), 6),
-        start=hit.passage.start,
-        end=hit.passage.end,
-        best_sentence=None if best is None else characters(best),
-        explanation=None if why is None else explanation_out(why),
+    return HitOut(**match(hit, best, why))
+
+
+def group_out(
+    hit: index.Hit,
+    best: tuple[int, int] | None,
+    why: Explanation | None,
+    inner: Mapping[int, tuple[int, int] | None],
+) -> GroupOut:
+    """Return a group in its shape on the wire; `inner` tells by row the best sentences of the hits under the first."""
+
+    def passages(of: index.Hit) -> list[HitOut]:
+        return [hit_out(each, inner[each.row], None) for each in of.passages]
+
+    sources = [Source(**match(each, inner[each.row], None), passages=passages(each)) for each in hit.sources]
+    return GroupOut(**match(hit, best, why), passages=passages(hit), sources=sources)
+
+
+def match(hit: index.Hit, best: tuple[int, int] | None, why: Explanation | None) -> dict[str, Any]:
+    """Return what is told of every passage that answers."""
+    return {
+        "rank": hit.rank,
+        "passage_id": hit.passage.id,
+        "article_id": hit.article.id,
+        "text": hit.passage.text,
+        "relevance": None if hit.relevance is None else round(float(hit.relevance), 4),
+        "similarity": round(float(hit.similarity), 6),
+        "raw_similarity": round(float(hit.raw), 6),
+        "start": hit.passage.start,
+        "end": hit.passage.end,
+        "best_sentence": None if best is None else characters(best),
+        "explanation": None if why is None else explanation_out(why),
         **about(hit.article),
-    )
+    }
 
 
 def explanation_out(why: Explanation) -> ExplanationOut:

@@ -214,6 +214,15 @@ def test_similar(data: Path, articles: Path) -> None:
     assert run("similar", hit["passage_id"], "--language", "xx1").exit_code == 2
 
 
+def test_search_groups(data: Path, articles: Path) -> None:
+    """Grouped by article, a hit tells how much more there is of it; another kind of group is wrong usage."""
+    run("add", articles / "bank.txt", articles / "flood.txt")
+    printed = run("search", "river flood", "--limit", "2", "--group", "article")
+    assert "    and 1 more of this article\n" in printed.stdout
+    assert [len(hit["passages"]) for hit in run_json("search", "river flood", "--group", "article")["hits"]] == [1, 0]
+    assert run("search", "river flood", "--group", "paragraph").exit_code == 2
+
+
 def test_text_cannot_command_the_terminal(data: Path) -> None:
     """Escape sequences in an article do not reach the terminal."""
     run("add", "-", stdin='{"id": "evil", "title": "\\u001b]0;owned\\u0007", "text": "вода \\u001b[2J"}\n')

@@ -3,7 +3,7 @@ import pytest
 
 from service.client import Client
 from service.errors import NotFound, Refused, Unreachable
-from service.wire import ArticleIn
+from service.wire import ArticleIn, GroupOut, HitOut
 
 
 def test_a_whole_life(address: str) -> None:
@@ -55,6 +55,16 @@ def test_problems_are_errors(address: str) -> None:
             client.similar("a", colour=1)
         with pytest.raises(NotFound, match="no passage 'x'"):
             client.similar("x")
+
+
+def test_grouped_hits_are_read(address: str) -> None:
+    """A story has its sources, and a hit that is not grouped has none."""
+    with Client(address) as client:
+        client.add([{"id": "a", "text": "вода река\n\nшкола", "language": "ru"}, {"id": "b", "text": "банк"}])
+        [first, _] = client.search("water river", group="article").hits
+        assert isinstance(first, GroupOut)
+        assert (first.article_id, [each.text for each in first.passages], first.sources) == ("a", ["школа"], [])
+        assert type(client.search("water river").hits[0]) is HitOut
 
 
 def test_nobody_there() -> None:

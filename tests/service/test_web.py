@@ -196,6 +196,37 @@ def test_similar_refuses_what_it_does_not_take(
     assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "/languages/1")
 
 
+def test_hits_are_grouped_by_article_and_by_story(web: TestClient) -> None:
+    """`limit` counts articles or stories; passages and sources are told as hits are, and members of no group stay."""
+    articles = [{"id": f"n{number}", "text": f"вода {number}", "language": "ru"} for number in range(60)]
+    copies = [{**FLOOD, "id": "copy", "source": "wire"}]
+    assert web.post("/v1/articles", json=[FLOOD, *copies, BANK, *articles]).status_code == 201
+
+    def hits(**asked: Any) -> list[dict[str, Any]]:
+        answer = web.post("/v1/search", json={"query": "river water flood", "query_language": "en", **asked})
+        assert answer.status_code == 200, answer.text
+        found: list[dict[str, Any]] = answer.json()["hits"]
+        return found
+
+    plain = hits(limit=1)[0]
+    assert "passages" not in plain
+    by_article = hits(limit=2, group="article")
+    assert {hit["article_id"] for hit in by_article} == {"flood", "copy"}
+    assert [[each["text"] for each in hit["passages"]] for hit in by_article] == [["সেনাবাহিনী"]] * 2
+    assert by_article[0]["sources"] == []
+    [story] = hits(limit=1, group="story")
+    assert set(story) == {*plain, "passages", "sources"}
+    [source] = story["sources"]
+    assert set(source) == {*plain, "passages"}
+    assert {story["article_id"], source["article_id"]} == {"flood", "copy"}
+    assert {story["source"], source["source"]} == {"daily", "wire"}
+    assert set(source["passages"][0]) == set(plain)
+    asked: dict[str, Any] = {"q": "river water flood", "query_language": "en", "limit": 1, "group": "story"}
+    assert web.get("/v1/search", params=asked).json()["hits"] == [story]
+    refused = web.get("/v1/search", params={"q": "water", "group": "paragraph"})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/group")
+
+
 def test_ids_may_be_addresses(web: TestClient) -> None:
     """An id with slashes, spaces and other scripts is reached by its escaped form."""
     identity = "https://example.org/a b?c=ঢাকা#d"
