@@ -68,10 +68,12 @@ class Answer:
     `sentences` holds for each hit the span `[start, end)` in the article's text of the sentence that answers best, None
     where the library keeps no token vectors to tell it by; `inner_sentences` the same for hits that are grouped under
     others, by row; `explanations` why it matched, None where that was not asked for, or where the model's vectors are
-    no means of its tokens'. `relevance` is the probability that the first passage of the whole ranking answers, whatever
-    page this is and whatever `min_relevance` leaves out; None where it is not known. `found` tells whether that is at
-    least `LIKELY`: False too where nothing was searched, None where it is not known. `facets` counts what the search
-    looked at (`index.Library.facets`), where that was asked for.
+    no means of its tokens'. `facets` counts what the search looked at (`index.Library.facets`), where that was asked
+    for.
+
+    `relevance` is the probability that the first passage of the whole ranking answers, whatever page this is and
+    whatever `min_relevance` leaves out; None where it is not known. `found` tells whether that is at least `LIKELY`:
+    False too where nothing was searched, None where it is not known.
     """
 
     query_language: Guess
