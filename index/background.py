@@ -23,9 +23,10 @@ Values = NDArray[np.float64]
 # Passages that are sampled in all, and at most of one language.
 SAMPLE, EACH = 4096, 256
 
-# What is known beforehand weighs as much as this many passages: little for the mean, which differs from language to
-# language, and much for the deviation, which differs less and takes many more passages to know.
-MEAN_PRIOR, DEVIATION_PRIOR = 4.0, 64.0
+# What is known of the model weighs as much as this many of the library's passages. What is known of the library weighs
+# little for the mean of a language, which differs, and much for its deviation, which differs less and takes many more
+# passages to know.
+KNOWN_PRIOR, MEAN_PRIOR, DEVIATION_PRIOR = 64.0, 8.0, 64.0
 
 # How much of a dear evidence's deviation goes with the cheap one's: the usual correlation of MaxSim with similarity
 # among passages of one language (flores).
@@ -38,8 +39,8 @@ class Usual:
 
     `sums` holds by language how many passages were sampled, the sum of their values and that of their squares; the row
     of "" is all of them. `mean` and `deviation` are what is known beforehand. Each level is drawn towards the one above
-    it, a language towards the library and the library towards what is known, as if that had been seen `MEAN_PRIOR` and
-    `DEVIATION_PRIOR` times (normal with inverse gamma prior).
+    it, the library towards what is known, as if that had been seen `KNOWN_PRIOR` times, and a language towards the
+    library, as if that had been seen `MEAN_PRIOR` and `DEVIATION_PRIOR` times (normal with inverse gamma prior).
     """
 
     sums: dict[str, tuple[float, float, float]]
@@ -76,7 +77,7 @@ class Usual:
         whole = np.array(self.sums[""])[:, None] - itself
         of_language = np.array([self.sums.get(code, nothing) for code in languages]).reshape(-1, 3).T - itself
         known = np.full(len(given), self.mean), np.full(len(given), self.deviation)
-        return drawn(of_language, *drawn(whole, *known))
+        return drawn(of_language, *drawn(whole, *known, KNOWN_PRIOR, KNOWN_PRIOR))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from index.background import DEVIATION_PRIOR, MEAN_PRIOR, Followed, Usual
+from index.background import DEVIATION_PRIOR, KNOWN_PRIOR, MEAN_PRIOR, Followed, Usual
 
 OTHER = np.array([1000, 1001])
 
@@ -20,13 +20,13 @@ def test_a_value_stands_out_from_its_own_language() -> None:
 
 
 def test_what_is_known_beforehand_weighs_as_so_many_passages() -> None:
-    """The mean is that of the passages and of `MEAN_PRIOR` more that are as is known, the deviation likewise."""
+    """The library is drawn towards what is known as by so many passages more, and a language towards the library."""
     values = np.array([0.9, 1.1], np.float32)
     nothing = Usual.of(np.zeros(0, np.float32), np.zeros(0, np.str_), np.zeros(0, np.int64), 0.3, 0.1)
     two = Usual.of(values, np.array(["en", "en"]), np.array([1, 2]), 0.3, 0.1)
 
     assert nothing.standing(np.array([0.5], np.float32), ["en"], OTHER[:1]) == pytest.approx([2])
-    mean, variance = (2 + MEAN_PRIOR * 0.3) / (2 + MEAN_PRIOR), (0.02 + DEVIATION_PRIOR * 0.01) / (2 + DEVIATION_PRIOR)
+    mean, variance = (2 + KNOWN_PRIOR * 0.3) / (2 + KNOWN_PRIOR), (0.02 + KNOWN_PRIOR * 0.01) / (2 + KNOWN_PRIOR)
     mean = (2 + MEAN_PRIOR * mean) / (2 + MEAN_PRIOR)
     variance = (0.02 + DEVIATION_PRIOR * variance) / (2 + DEVIATION_PRIOR)
     expected = (0.5 - mean) / variance**0.5
