@@ -109,7 +109,7 @@ def own_language(score: Matrix, same: Matrix, y: Matrix, number: Matrix) -> floa
 
 
 def fusion_of(x: Matrix, y: Matrix, number: Matrix) -> Fusion:
-    """Return the weights, and what MaxSim to expect where it is not known (least squares)."""
+    """Return the weights, and what MaxSim to expect by meaning where it is not known (least squares)."""
     more = differences(x[:, :-1], y, number)
     ranking = logistic(more, np.ones(len(more)), np.ones(len(more)))
     ranking[SAME] -= own_language(x[:, :-1] @ ranking, x[:, SAME], y, number)
@@ -117,7 +117,11 @@ def fusion_of(x: Matrix, y: Matrix, number: Matrix) -> Fusion:
     score = np.stack([x[:, :-1] @ ranking, np.ones(len(x))], axis=1)
     scale, intercept = logistic(score, y, weight * len(y) / weight.sum()).tolist()
     meaning, late, sounds, sounds_same, words, words_same, same = (scale * ranking).tolist()
-    slope, late_same, base = np.linalg.lstsq(x[:, [0, 6, 7]], x[:, 1], rcond=None)[0].tolist()
+    slope, base = np.linalg.lstsq(x[:, [0, 7]], x[:, 1], rcond=None)[0].tolist()
+    # Where MaxSim is not known, the own language must be no nearer and no farther for it.
+    expected = x[:, :-1].copy()
+    expected[:, 1] = base + slope * x[:, 0]
+    late_same = -own_language(scale * expected @ ranking, x[:, SAME], y, number) / late
     return Fusion(
         meaning=meaning,
         late=late,
