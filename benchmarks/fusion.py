@@ -1,25 +1,28 @@
-"""Fit the weights by which meaning, tokens, words and sounds become one score, and add them to a model's priors.
+"""Fit the weights by which meaning, tokens, words and sounds become one score, and those by which they tell whether a
+passage answers, and add both to a model's priors.
 
     python -m benchmarks.fusion [--bench ../shared/bench/flores] [--model NAME] [--concepts 80]
 
-Every question is asked over the passages of all languages, over those of its own, and over those of three others by
-chance, and the nearest of each are looked at. The weights are those under which an answer most likely comes before
-what is none (pairwise logistic loss: Burges et al. 2005, "Learning to rank using gradient descent"). What a passage in
-the question's own language gains is then taken back as far as its answers would score more than the same answers in
-other languages do: we rank by meaning, not by language, and on flores that costs nothing. A logistic regression makes
-the score the log odds of answering, each question counting the same. Nothing here reads `xquad`, on which the ranking
-is reported.
+Half of the passages, by chance, are left out of the library in all languages, and as many of these are asked for as of
+the others, `--concepts` each: half of the questions have no answer. Every question is asked over the passages of all
+languages, over those of its own, and over those of eight others by chance, and the nearest of each are looked at.
+
+The weights of the ranking are those under which an answer most likely comes before what is none (pairwise logistic
+loss: Burges et al. 2005, "Learning to rank using gradient descent"). What a passage in the question's own language
+gains is then taken back as far as its answers would score more than the same answers in other languages do: we rank by
+meaning, not by language, and on flores that costs nothing. Relevance is a logistic regression on whether the first hit
+of such a ranking answers. Nothing here reads `xquad`, on which the ranking is reported.
 """
 
 import argparse
 import json
+import pickle
 import random
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,54 +30,95 @@ from rich.progress import track
 
 from embed import DEFAULT_MODEL, load_encoder
 from index import Library, parse_filter
-from index.fusion import Evidence, Fusion
+from index.fusion import Evidence, Fusion, Relevance
 from index.neutral import PRIORS, Priors
 from service.engine import Engine
 from service.reading import Draft
 
 NEAREST = 20
-OTHERS = 3
-SAME = 6  # the column of `design` that tells the question's own language
+OTHERS = 8
+SAME = 6  # the column of `ranked_by` that tells the question's own language
 Matrix = NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was found for one question: the evidence of passages (n,), their languages, whether they answer, and the
+    languages that were searched, None for all.
+    """
+
+    evidence: Evidence
+    languages: NDArray[np.str_]
+    answers: NDArray[np.bool_]
+    searched: list[str | None]
+
+    def first(self, score: Matrix) -> list[int]:
+        """Return the place of the first passage by these scores (n,), in each of the languages that were searched."""
+        found = []
+        for code in self.searched:
+            here = np.flatnonzero(self.languages == code) if code else np.arange(len(score))
+            if len(here):
+                found.append(int(here[score[here].argmax()]))
+        return found
+
+
 def read(folder: Path, concepts: int) -> tuple[list[Draft], list[tuple[str, str, str]]]:
-    """Return the articles, and (text, language, concept) of the questions of so many concepts by chance."""
+    """Return the articles of half of the passages, and (text, language, concept) of questions: those that ask for
+    `concepts` of these, and those that ask for as many of the others, all by chance.
+    """
     corpus = [json.loads(line) for line in (folder / "corpus.jsonl").open(encoding="utf-8")]
     asked = [json.loads(line) for line in (folder / "queries.jsonl").open(encoding="utf-8")]
     answers = {}
     for line in (folder / "qrels" / "test.tsv").open(encoding="utf-8"):
         query, passage, _ = line.split("\t")
         answers[query] = passage.partition(":")[2]
-    chosen = set(random.Random(0).sample(sorted({answers[each["_id"]] for each in asked}), concepts))
-    drafts = [Draft(id=each["_id"], text=each["text"], language=each["metadata"]["language"]) for each in corpus]
+    every = sorted({each["_id"].partition(":")[2] for each in corpus})
+    chance = random.Random(0)
+    there = set(chance.sample(every, len(every) // 2))
+    asked_for = sorted({answers[each["_id"]] for each in asked})
+    chosen = {*chance.sample([each for each in asked_for if each in there], concepts)}
+    chosen |= {*chance.sample([each for each in asked_for if each not in there], concepts)}
+    drafts = [
+        Draft(id=each["_id"], text=each["text"], language=each["metadata"]["language"])
+        for each in corpus
+        if each["_id"].partition(":")[2] in there
+    ]
     questions = [(each["text"], each["metadata"]["language"], answers[each["_id"]]) for each in asked]
     return drafts, [question for question in questions if question[2] in chosen]
 
 
-def gather(engine: Engine, questions: list[tuple[str, str, str]]) -> Iterator[tuple[Evidence, NDArray[np.bool_]]]:
+def gather(engine: Engine, questions: list[tuple[str, str, str]]) -> Iterator[Asked]:
     """Yield for each question what speaks for the nearest passages, and whether they answer."""
     languages = sorted({language for _, language, _ in questions})
     chance = random.Random(1)
     for text, language, concept in track(questions, "evidence"):
         asked = engine.questions([text])
+        searched = [None, *dict.fromkeys((language, *chance.sample(languages, OTHERS)))]
         evidence, rows = engine.library.evidence(
             asked.vectors[0],
             asked.languages[0],
-            [None, *(parse_filter(None, [each]) for each in (language, *chance.sample(languages, OTHERS)))],
+            [parse_filter(None, [each]) if each else None for each in searched],
             NEAREST,
             text=text,
             tokens=asked.tokens[0] if asked.tokens else None,
         )
-        ids = engine.library.article_ids(rows)
-        yield evidence, np.array([ids[row].partition(":")[2] == concept for row in rows.tolist()])
+        ids = [engine.library.article_ids(rows)[row].partition(":") for row in rows.tolist()]
+        codes, concepts = np.array([code for code, _, _ in ids]), np.array([number for _, _, number in ids])
+        yield Asked(evidence, codes, concepts == concept, searched)
 
 
-def design(evidence: Evidence) -> Matrix:
-    """Return what the logit is linear in: (n, 8)."""
+def ranked_by(evidence: Evidence) -> Matrix:
+    """Return what a score is linear in: (n, 7)."""
     same = evidence.same
     columns = [evidence.meaning, evidence.late, evidence.sounds, evidence.sounds * same, evidence.words]
-    return np.stack([*columns, evidence.words * same, same, np.ones_like(same)], axis=1).astype(np.float64)
+    return np.stack([*columns, evidence.words * same, same], axis=1)
+
+
+def answering_by(evidence: Evidence) -> Matrix:
+    """Return what the log odds of answering are linear in: (n, 6)."""
+    one = np.ones_like(evidence.same)
+    columns = [evidence.similarity, evidence.maxsim, evidence.sounds, evidence.words, evidence.same, one]
+    return np.stack(columns, axis=1)
 
 
 def logistic(x: Matrix, y: Matrix, weight: Matrix, ridge: float = 1.0) -> Matrix:
@@ -108,33 +152,52 @@ def own_language(score: Matrix, same: Matrix, y: Matrix, number: Matrix) -> floa
     return float(np.mean(gaps))
 
 
-def fusion_of(x: Matrix, y: Matrix, number: Matrix) -> Fusion:
-    """Return the weights, and what MaxSim to expect by meaning where it is not known (least squares)."""
-    more = differences(x[:, :-1], y, number)
+def fusion_of(found: list[Asked]) -> Fusion:
+    """Return the weights of the ranking, and what `late` to expect by meaning where it is not known (least squares)."""
+    x = np.concatenate([ranked_by(each.evidence) for each in found])
+    y = np.concatenate([each.answers for each in found]).astype(np.float64)
+    number = np.concatenate([np.full(len(each.answers), place) for place, each in enumerate(found)])
+    more = differences(x, y, number)
     ranking = logistic(more, np.ones(len(more)), np.ones(len(more)))
-    ranking[SAME] -= own_language(x[:, :-1] @ ranking, x[:, SAME], y, number)
-    weight = 1 / np.bincount(number.astype(np.int64))[number.astype(np.int64)]
-    score = np.stack([x[:, :-1] @ ranking, np.ones(len(x))], axis=1)
-    scale, intercept = logistic(score, y, weight * len(y) / weight.sum()).tolist()
-    meaning, late, sounds, sounds_same, words, words_same, same = (scale * ranking).tolist()
-    slope, base = np.linalg.lstsq(x[:, [0, 7]], x[:, 1], rcond=None)[0].tolist()
+    ranking[SAME] -= own_language(x @ ranking, x[:, SAME], y, number)
+    meaning, late, sounds, sounds_same, words, words_same, same = ranking.tolist()
+    base, slope = expected(x[:, 0], x[:, 1])
     # Where MaxSim is not known, the own language must be no nearer and no farther for it.
-    expected = x[:, :-1].copy()
-    expected[:, 1] = base + slope * x[:, 0]
-    late_same = -own_language(scale * expected @ ranking, x[:, SAME], y, number) / late
+    without = x.copy()
+    without[:, 1] = base + slope * x[:, 0]
     return Fusion(
         meaning=meaning,
         late=late,
         late_base=base,
         late_slope=slope,
-        late_same=late_same,
+        late_same=-own_language(without @ ranking, x[:, SAME], y, number) / late,
         sounds=sounds,
         sounds_same=sounds_same,
         words=words,
         words_same=words_same,
         same=same,
-        intercept=intercept,
     )
+
+
+def relevance_of(found: list[Asked], fusion: Fusion) -> Relevance:
+    """Return the weights that tell whether the first hits of a ranking by `fusion` answer."""
+    rows, right = [], []
+    for each in found:
+        first = each.first(fusion.score(each.evidence))
+        rows.append(answering_by(each.evidence)[first])
+        right.append(each.answers[first])
+    x, y = np.concatenate(rows), np.concatenate(right).astype(np.float64)
+    similarity, maxsim, sounds, words, same, intercept = logistic(x, y, np.ones(len(y)), ridge=0.01).tolist()
+    base, slope, gain = expected(x[:, 0], x[:, 1], x[:, 4])
+    return Relevance(similarity, maxsim, base, slope, gain, sounds, words, same, intercept)
+
+
+def expected(*columns: Matrix) -> list[float]:
+    """Return base and slopes by which the second column follows from the others (least squares)."""
+    first, second, *others = columns
+    known = np.stack([np.ones_like(first), first, *others], axis=1)
+    found: list[float] = np.linalg.lstsq(known, second, rcond=None)[0].tolist()
+    return found
 
 
 def main() -> None:
@@ -142,27 +205,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bench", type=Path, default=Path("../shared/bench/flores"), help="a folder in BEIR layout")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="a sentence-transformers model, by name or path")
-    parser.add_argument("--concepts", type=int, default=80, help="passages that are asked for, in every language")
     parser.add_argument(
-        "--evidence", type=Path, help="a file (.npz) to keep the evidence in, and to fit on if it is there"
+        "--concepts", type=int, default=80, help="passages that are asked for, and as many others"
     )
+    parser.add_argument("--evidence", type=Path, help="a file to keep the evidence in, and to fit on if it is there")
     given = parser.parse_args()
     path = PRIORS / f"{given.model.replace('/', '--')}.npz"
     if given.evidence and given.evidence.exists():
-        kept = np.load(given.evidence)
-        x, y, number = kept["x"], kept["y"], kept["number"]
+        found: list[Asked] = pickle.loads(given.evidence.read_bytes())  # written by this script
     else:
-        x, y, number = gathered(given.bench, given.model, given.concepts)
+        found = gathered(given.bench, given.model, given.concepts)
         if given.evidence:
-            np.savez(given.evidence, x=x, y=y, number=number)
-    fusion = fusion_of(x, y, number)
-    for name in Fusion.__dataclass_fields__:
-        print(f"{name:12s} {getattr(fusion, name):8.3f}")
-    replace(Priors.load(path), fusion=fusion.array()).save(path)
+            given.evidence.write_bytes(pickle.dumps(found))
+    fusion = fusion_of(found)
+    relevance = relevance_of(found, fusion)
+    for weights in (fusion, relevance):
+        print(type(weights).__name__)
+        for each in fields(weights):
+            print(f"  {each.name:12s} {getattr(weights, each.name):8.3f}")
+    replace(Priors.load(path), fusion=fusion, answering=relevance).save(path)
 
 
-def gathered(bench: Path, model: str, concepts: int) -> tuple[Matrix, Matrix, Matrix]:
-    """Return of every pair what speaks for it (n, 8), whether it is an answer (n,), and its question's number (n,)."""
+def gathered(bench: Path, model: str, concepts: int) -> list[Asked]:
+    """Return what was found for every question, in a library that is thrown away."""
     drafts, questions = read(bench, concepts)
     encoder = load_encoder(model)
     with tempfile.TemporaryDirectory() as scratch:
@@ -170,12 +235,7 @@ def gathered(bench: Path, model: str, concepts: int) -> tuple[Matrix, Matrix, Ma
         with Engine(encoder, library) as engine:
             for _ in track(engine.add(drafts), "adding", total=len(drafts)):
                 pass
-            found: list[Any] = list(gather(engine, questions))
-    return (
-        np.concatenate([design(evidence) for evidence, _ in found]),
-        np.concatenate([answers for _, answers in found]).astype(np.float64),
-        np.concatenate([np.full(len(answers), place) for place, (_, answers) in enumerate(found)]),
-    )
+            return list(gather(engine, questions))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How what speaks for a passage becomes one score: what it means, which tokens meet, which words and sounds it shares.
+"""How what speaks for a passage becomes one score, by which it is ranked, and how likely it is to answer.
 
-All evidence comes standardised for the question and the passage's language (`index.background`), so that one weight of
-each kind serves all pairs of languages, and what is left over for a passage in the question's own language is a weight
-of its own. The weights are fitted on FLORES-200 (`benchmarks/fusion.py`), and the score is the log odds that the
-passage answers, so that the order of hits is that of their relevance (Robertson 1977, "The probability ranking
-principle in IR").
+The two ask for different things. Ranked by, all evidence counts by how far it stands out for the question among
+passages of the same language (`index.background`), so that one weight of each kind serves all pairs of languages, and a
+passage in the question's own language has no advantage but what is its due. Whether a passage answers at all is told
+better by how near it is than by how far it stands out: among nothing but strangers somebody stands out too
+(benchmarks/results.md). Both sets of weights are fitted on FLORES-200 (`benchmarks/fusion.py`).
 """
 
 from dataclasses import dataclass, fields
@@ -18,12 +18,15 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What speaks for passages (n,), for one question, in deviations from what is usual.
+    """What speaks for passages (n,), for one question.
 
-    `meaning` is the similarity of their vectors, `late` the MaxSim of their tokens, NaN where it is not known; `sounds`
-    and `words` are BM25. `same` is the probability that question and passage are in the same language.
+    `similarity` is the cosine of their vectors, `maxsim` how their tokens meet the question's, NaN where it is not
+    known; `meaning` and `late` are the same two in deviations from what is usual, and so are `sounds` and `words`, by
+    BM25. `same` is the probability that question and passage are in the same language.
     """
 
+    similarity: Values
+    maxsim: Values
     meaning: Values
     late: Values
     sounds: Values
@@ -31,11 +34,26 @@ class Evidence:
     same: Values
 
 
-@dataclass(frozen=True, slots=True)
-class Fusion:
-    """The weights of evidence; those that end in `_same` come on top within one language.
+class Weights:
+    """Numbers by name, kept as an array in the order of the fields."""
 
-    `late_base`, `late_slope` and `late_same` tell what MaxSim to expect of a passage by its meaning: where it is not
+    __slots__ = ()
+
+    def array(self) -> Values:
+        """Return the weights as an array, for `of`."""
+        return np.array([getattr(self, each.name) for each in fields(self)])  # type: ignore[arg-type]
+
+    @classmethod
+    def of(cls, weights: Values) -> Self:
+        """Return the weights in an array."""
+        return cls(*weights.tolist())
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion(Weights):
+    """The weights of evidence in a ranking; those that end in `_same` come on top within one language.
+
+    `late_base`, `late_slope` and `late_same` tell what `late` to expect of a passage by its meaning: where it is not
     known, the expected one stands in.
     """
 
@@ -49,20 +67,15 @@ class Fusion:
     words: float = 0.15
     words_same: float = 0.1
     same: float = -1.0
-    intercept: float = -6.0
 
-    def logit(self, evidence: Evidence) -> Values:
-        """Return the log odds that the passages answer (n,)."""
+    def score(self, evidence: Evidence) -> Values:
+        """Return the scores of the passages (n,), which tell their order and nothing else."""
         expected = self.late_base + self.late_slope * evidence.meaning + self.late_same * evidence.same
         late = np.where(np.isnan(evidence.late), expected, evidence.late)
-        logit: Values = (
-            self.meaning * evidence.meaning
-            + self.late * late
-            + self.lexical(evidence)
-            + self.same * evidence.same
-            + self.intercept
+        score: Values = (
+            self.meaning * evidence.meaning + self.late * late + self.lexical(evidence) + self.same * evidence.same
         )
-        return logit
+        return score
 
     def lexical(self, evidence: Evidence) -> Values:
         """Return what words and sounds alone say for the passages (n,)."""
@@ -71,17 +84,36 @@ class Fusion:
         ) * evidence.words
         return said
 
-    def array(self) -> Values:
-        """Return the weights in the order of the fields, for `of`."""
-        return np.array([getattr(self, each.name) for each in fields(self)])
 
-    @classmethod
-    def of(cls, weights: Values) -> Self:
-        """Return the fusion with these weights."""
-        return cls(*weights.tolist())
+@dataclass(frozen=True, slots=True)
+class Relevance(Weights):
+    """The weights of a logistic regression on whether a passage answers.
 
+    Where MaxSim is not known, the one to expect of the similarity stands in: `maxsim_base`, `maxsim_slope`,
+    `maxsim_same`.
+    """
 
-def probability(logit: Values) -> Values:
-    """Return log odds as probabilities, 0..1."""
-    found: Values = 1 / (1 + np.exp(-np.clip(logit, -500, 500)))
-    return found
+    similarity: float
+    maxsim: float
+    maxsim_base: float
+    maxsim_slope: float
+    maxsim_same: float
+    sounds: float
+    words: float
+    same: float
+    intercept: float
+
+    def probability(self, evidence: Evidence) -> Values:
+        """Return the probabilities (n,), 0..1, that the passages answer."""
+        expected = self.maxsim_base + self.maxsim_slope * evidence.similarity + self.maxsim_same * evidence.same
+        maxsim = np.where(np.isnan(evidence.maxsim), expected, evidence.maxsim)
+        logit = (
+            self.similarity * evidence.similarity
+            + self.maxsim * maxsim
+            + self.sounds * evidence.sounds
+            + self.words * evidence.words
+            + self.same * evidence.same
+            + self.intercept
+        )
+        found: Values = 1 / (1 + np.exp(-np.clip(logit, -500, 500)))
+        return found

@@ -24,7 +24,7 @@ from index.fusion import Evidence
 from index.lexicon import Field, Lexicon, among
 from index.neutral import Neutral
 from index.store import damage
-from index.tokens import TokenSpace, maxsim
+from index.tokens import Tokens, TokenSpace, maxsim
 from index.words import words
 
 Vectors = NDArray[np.float32]
@@ -56,8 +56,8 @@ BOUND = 4.0
 # Questions of which it is remembered what is usual and which terms match: paging and evaluation ask them again.
 REMEMBERED = 2048
 
-# Bytes of token vectors that are held while many questions are ranked.
-HELD = 1_500_000_000
+# Bytes of tokens that are held while many questions are ranked.
+HELD = 500_000_000
 
 FIELDS: tuple[Field, Field] = ("sounds", "words")
 
@@ -91,10 +91,10 @@ class Asked:
 
 @dataclass(slots=True)
 class Held:
-    """What is read of passages, kept while several questions are ranked: languages and token vectors by row."""
+    """What is read of passages, kept while several questions are ranked: languages and tokens by row."""
 
     languages: dict[int, str] = field(default_factory=dict)
-    tokens: dict[int, Vectors] = field(default_factory=dict)
+    tokens: dict[int, Tokens] = field(default_factory=dict)
     size: int = 0
 
 
@@ -114,7 +114,7 @@ class Hybrid:
     def __init__(self, neutral: Neutral, tokens: TokenSpace | None) -> None:
         self._neutral = neutral
         self._tokens = tokens
-        self.fusion = neutral.fusion
+        self.fusion, self.relevance = neutral.fusion, neutral.answering
         told = f"{neutral.identity} {tokens.identity if tokens else ''}".encode() + self.fusion.array().tobytes()
         self.identity = sha256(told).hexdigest()[:16]
         self._sampling = Sampling()
@@ -124,8 +124,8 @@ class Hybrid:
 
     def windows(
         self, asked: Asked, nearest: Sequence[Rows], alloweds: Sequence[Rows | None], source: Source, held: Held
-    ) -> list[tuple[Rows, Values]]:
-        """Return for each filter the rows of its window in their order, and their log odds of answering.
+    ) -> list[Rows]:
+        """Return for each filter the rows of its window in their order.
 
         Of each, `nearest` are the rows nearest in meaning that it allows, `NEAREST` of them if there are so many.
         """
@@ -135,22 +135,20 @@ class Hybrid:
             considered.append(np.unique(np.concatenate([near[:NEAREST], *shared])))
         rows = np.unique(np.concatenate(considered))
         if not len(rows):
-            return [(each, np.zeros(0)) for each in considered]
-        first = self.fusion.logit(self.evidence(asked, rows, source, alloweds, held, late=False))
+            return considered
+        first = self.fusion.score(self.evidence(asked, rows, source, alloweds, held, late=False))
         kept = [each[_best(first[np.searchsorted(rows, each)], each, WINDOW)] for each in considered]
         rows = np.unique(np.concatenate(kept))
-        logits = self.fusion.logit(self.evidence(asked, rows, source, alloweds, held, late=True))
-        found = []
-        for each in kept:
-            own = logits[np.searchsorted(rows, each)]
-            order = _best(own, each, WINDOW)
-            found.append((each[order], own[order]))
-        return found
+        scores = self.fusion.score(self.evidence(asked, rows, source, alloweds, held, late=True))
+        return [each[_best(scores[np.searchsorted(rows, each)], each, WINDOW)] for each in kept]
 
-    def judge(self, asked: Asked, rows: Rows, source: Source, held: Held) -> tuple[Vectors, Values]:
-        """Return similarity and log odds of answering of these rows (n,), the same whatever rows they come with."""
+    def judge(self, asked: Asked, rows: Rows, source: Source, held: Held) -> tuple[Vectors, Values | None]:
+        """Return similarity and relevance of these rows (n,), the same whatever rows they come with; no relevance where
+        it is not known of the model.
+        """
         evidence = self.evidence(asked, rows, source, [None], held, late=True)
-        return similarity(asked, rows, source), self.fusion.logit(evidence)
+        known = None if self.relevance is None else self.relevance.probability(evidence)
+        return evidence.similarity.astype(np.float32), known
 
     def closest(self, row: int, places: Sequence[Place], source: Source) -> list[Place]:
         """Return places, nearest first, with the first `WINDOW` in the order of how well the tokens of the passage in
@@ -160,7 +158,7 @@ class Hybrid:
             return list(places)
         rows = np.array([row, *(place.row for place in places[:WINDOW])], np.int64)
         own, *others = self.tokens(rows, source.connection, Held())
-        compared = maxsim(own, others)
+        compared = maxsim(self._tokens.restore(own), others)
         known = np.flatnonzero(~np.isnan(compared))
         order = np.arange(len(places))
         order[known] = known[np.argsort(-compared[known], kind="stable")]
@@ -183,6 +181,8 @@ class Hybrid:
             compared = maxsim(asked.tokens, self.tokens(rows, source.connection, held))
         near = similarity(asked, rows, source)
         return Evidence(
+            near.astype(np.float64),
+            compared.astype(np.float64),
             usual.meaning.standing(near, languages, rows),
             usual.late.standing(compared, near, languages, rows),
             bounded(usual.sounds.standing(self._shared(asked, "sounds", rows, source, alloweds), languages, rows)),
@@ -214,8 +214,8 @@ class Hybrid:
         few = Usual.of(late, codes[places], rows[places], *USUAL_LATE)
         return Background(meaning, Followed.of(few, late, near[places], codes[places], meaning), sounds, words)
 
-    def tokens(self, rows: Rows, connection: sqlite3.Connection, held: Held) -> list[Vectors]:
-        """Return the token vectors (t, width) of each row; of a row that has none, none."""
+    def tokens(self, rows: Rows, connection: sqlite3.Connection, held: Held) -> list[Tokens]:
+        """Return the tokens of each row as they are kept; of a row that has none, none."""
         assert self._tokens is not None
         if held.size > HELD:
             held.tokens, held.size = {}, 0
@@ -225,8 +225,8 @@ class Hybrid:
             code = kept.get(row, b"")
             if not self._tokens.sound(code):
                 raise DamagedLibrary(damage(f"The token vectors of row {row} are not what was written"))
-            held.tokens[row] = self._tokens.restore(code)
-            held.size += 16 * len(code)
+            held.tokens[row] = self._tokens.read(code)
+            held.size += len(code)
         return [held.tokens[row] for row in rows.tolist()]
 
     def _shared(

@@ -245,7 +245,8 @@ class Library(Searcher):
         """Return by row the neutral token vectors (t, width) that are kept, none of a row without; DamagedLibrary."""
         with self._store.reading() as connection:
             found = self.hybrid.tokens(np.array(rows, np.int64), connection, Held())
-        return dict(zip(rows, found, strict=True))
+        assert self.token_space is not None
+        return dict(zip(rows, map(self.token_space.restore, found), strict=True))
 
     def article_ids(self, rows: Rows) -> dict[int, str]:
         """Return by row the id of its article."""

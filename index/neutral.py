@@ -20,7 +20,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from index.fusion import Fusion
+from index.fusion import Fusion, Relevance
 
 Vectors = NDArray[np.float32]
 
@@ -45,7 +45,8 @@ class Priors:
     `passages` and `queries` are mean vectors (languages, dim), float32; `own` and `common` are the shares a and b
     of them that are subtracted. `centre` (dim,) and `spread` (dim, dim) are the mean and the covariance of ordinary
     passages in the neutral space; `slope` and `intercept` turn a cosine, standardised against those, into a probability
-    (logistic calibration: Platt 1999, "Probabilistic outputs for support vector machines").
+    (logistic calibration: Platt 1999, "Probabilistic outputs for support vector machines"); `fusion` and `answering`
+    weigh all evidence together.
     """
 
     model: str
@@ -59,7 +60,8 @@ class Priors:
     slope: float
     intercept: float
     tokens: "TokenPriors | None" = None
-    fusion: NDArray[np.float64] | None = None
+    fusion: Fusion | None = None
+    answering: Relevance | None = None
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -83,7 +85,8 @@ class Priors:
                 )
                 if "token_projection" in stored
                 else None,
-                stored.get("fusion"),
+                Fusion.of(stored["fusion"]) if "fusion" in stored else None,
+                Relevance.of(stored["answering"]) if "answering" in stored else None,
             )
 
     def save(self, path: Path) -> None:
@@ -105,7 +108,9 @@ class Priors:
             known["token_passages"] = self.tokens.passages.astype(np.float16)
             known["token_queries"] = self.tokens.queries.astype(np.float16)
         if self.fusion is not None:
-            known["fusion"] = self.fusion
+            known["fusion"] = self.fusion.array()
+        if self.answering is not None:
+            known["answering"] = self.answering.array()
         np.savez_compressed(path, allow_pickle=False, **known)
 
 
@@ -114,7 +119,8 @@ class Neutral:
 
     def __init__(self, priors: Priors | None) -> None:
         self.priors = priors
-        self.fusion = Fusion() if priors is None or priors.fusion is None else Fusion.of(priors.fusion)
+        self.fusion = (priors.fusion if priors else None) or Fusion()
+        self.answering = priors.answering if priors else None
         if priors is None:
             self.identity = "none"
             return

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from index import grouping, tables
 from index.cursor import Cursor
 from index.dense import Place, best
-from index.fusion import probability
 from index.grouping import GROUPED, Found
 from index.hybrid import NEAREST, WINDOW, Asked, Held, Hybrid, Source, similarity
 from index.lexicon import among
@@ -156,9 +155,7 @@ class Ranking:
         if self.mode == "lexical":
             return tuple(self.hybrid.lexical(self.asked, self.source, self.allowed, MOST_LEXICAL, self.held).tolist())
         _, rows = self.source.index.search(self.asked.vector[None], NEAREST, self.allowed)
-        ((window, _),) = self.hybrid.windows(
-            self.asked, [rows[0][rows[0] >= 0]], [self.allowed], self.source, self.held
-        )
+        (window,) = self.hybrid.windows(self.asked, [rows[0][rows[0] >= 0]], [self.allowed], self.source, self.held)
         return tuple(window.tolist())
 
     def _relevant(self, rows: Rows, least: float | None, most: int) -> tuple[list[Place], list[float | None]]:
@@ -173,9 +170,9 @@ class Ranking:
         """Return rows as places, by their similarity, and their relevance, in the order that they came in."""
         if not len(rows):
             return [], []
-        similarity, logits = self.hybrid.judge(self.asked, rows, self.source, self.held)
+        similarity, known = self.hybrid.judge(self.asked, rows, self.source, self.held)
         places = [Place(score, row) for score, row in zip(similarity.tolist(), rows.tolist(), strict=True)]
-        return places, probability(logits).tolist() if self.neutral.calibrated else [None] * len(rows)
+        return places, [None] * len(rows) if known is None else known.tolist()
 
     def _chances(self, places: Sequence[Place]) -> list[float | None]:
         """Return the relevance of each place; None where it is not known."""

@@ -16,7 +16,7 @@ from index.dense import DenseIndex, Place, best
 from index.errors import NotCalibrated, PassageNotFound
 from index.facets import FACETS, Facets
 from index.filters import Filter
-from index.fusion import Evidence, probability
+from index.fusion import Evidence
 from index.grouping import Found
 from index.hybrid import NEAREST, WINDOW, Asked, Held, Hybrid, Source
 from index.lexical import Lexical
@@ -111,7 +111,7 @@ class Searcher:
                 else:
                     near = [rows[number][rows[number] >= 0] for rows in nearest]
                     windows = self.hybrid.windows(asked, near, alloweds, source, held)
-                    orders = [np.append(own, n[~np.isin(n, own)]) for (own, _), n in zip(windows, near, strict=True)]
+                    orders = [np.append(own, n[~np.isin(n, own)]) for own, n in zip(windows, near, strict=True)]
                 for rows, order in zip(ranked, orders, strict=True):
                     rows[number, : min(k, len(order))] = order[:k]
             return ranked
@@ -142,13 +142,13 @@ class Searcher:
             nearest = [source.index.search(vectors, depth, allowed) for allowed in alloweds]
             for number in range(len(vectors)):
                 asked = self._asked(vectors[number], languages[number], number, texts, tokens)
-                if mode == "hybrid":
-                    near = [rows[number][rows[number] >= 0] for _, rows in nearest]
-                    windows = self.hybrid.windows(asked, near, alloweds, source, held)
-                    found = [(rows[:1], probability(logits[:1])) for rows, logits in windows]
-                elif mode == "lexical":
-                    tops = [self.hybrid.lexical(asked, source, allowed, 1, held) for allowed in alloweds]
-                    found = [(top, probability(self.hybrid.judge(asked, top, source, held)[1])) for top in tops]
+                if mode in WINDOWED:
+                    if mode == "hybrid":
+                        near = [rows[number][rows[number] >= 0] for _, rows in nearest]
+                        orders = self.hybrid.windows(asked, near, alloweds, source, held)
+                    else:
+                        orders = [self.hybrid.lexical(asked, source, allowed, 1, held) for allowed in alloweds]
+                    found = [(order[:1], self._judged(asked, order[:1], source, held)) for order in orders]
                 else:
                     found = [
                         (rows[number][:1], self._relevance(scores[number][:1], asked.vector, mode))
@@ -187,6 +187,11 @@ class Searcher:
             held = Held()
             self._held = change, held
         return held
+
+    def _judged(self, asked: Asked, rows: Rows, source: Source, held: Held) -> NDArray[np.float64]:
+        """Return the relevance of rows, or where it is not known their similarity."""
+        similarity, known = self.hybrid.judge(asked, rows, source, held)
+        return similarity.astype(np.float64) if known is None else known
 
     def _relevance(self, scores: Vectors, query: Vectors, mode: Mode) -> NDArray[np.float64]:
         if mode == "raw" or not self._neutral.calibrated:

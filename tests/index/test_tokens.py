@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 from index.neutral import TokenPriors
-from index.tokens import TokenSpace, maxsim
+from index.tokens import Tokens, TokenSpace, maxsim
 from tests.index.samples import units
 
 WIDTH, LANGUAGES = 64, ("bn", "en")
@@ -16,24 +16,42 @@ def space() -> TokenSpace:
     return TokenSpace(TokenPriors(turn, units(1, 2, WIDTH) @ turn, units(2, 2, WIDTH) @ turn), LANGUAGES)
 
 
+@pytest.fixture
+def kept(space: TokenSpace) -> list[Tokens]:
+    """Passages of seven, one, thirty and twice six hundred tokens, which are more than are compared at once."""
+    return [space.read(space.compress(units(4 + n, n, WIDTH), "en")) for n in (7, 1, 30, 600, 600)]
+
+
 def exact(query: NDArray[np.float32], passage: NDArray[np.float32]) -> float:
     """Return MaxSim as its definition here reads."""
     return float(np.sqrt(np.mean([max(0.0, *(float(q @ p) for p in passage)) ** 2 for q in query])))
 
 
-def test_maxsim_is_the_root_mean_square_of_each_tokens_best() -> None:
+def test_maxsim_is_the_root_mean_square_of_each_tokens_best(space: TokenSpace, kept: list[Tokens]) -> None:
     """For each token of the question, its nearest in the passage, or nothing where all are opposed."""
-    query, passages = units(3, 5), [units(4, 7), units(5, 1), units(6, 30)]
+    query = units(3, 5, WIDTH)
 
-    np.testing.assert_allclose(maxsim(query, passages), [exact(query, each) for each in passages], atol=1e-6)
+    found = maxsim(query, kept)
+
+    np.testing.assert_allclose(found, [exact(query, space.restore(each)) for each in kept], atol=1e-6)
 
 
-def test_a_passage_without_tokens_has_no_score() -> None:
+def test_a_passage_has_the_same_score_whatever_it_comes_with(kept: list[Tokens]) -> None:
+    """Comparing many at once changes nothing, so that pages and single looks agree."""
+    query = units(3, 5, WIDTH)
+
+    alone = [maxsim(query, [each])[0] for each in kept]
+
+    np.testing.assert_allclose(maxsim(query, kept), alone, atol=1e-6)
+
+
+def test_a_passage_without_tokens_has_no_score(space: TokenSpace, kept: list[Tokens]) -> None:
     """What was added without token vectors is told apart from what does not match."""
-    none = np.zeros((0, 16), np.float32)
+    none, query = space.read(b""), units(3, 5, WIDTH)
 
-    assert np.isnan(maxsim(units(3, 5), [none, units(4, 7)])).tolist() == [True, False]
-    assert np.isnan(maxsim(none, [units(4, 7)])).all()
+    assert np.isnan(maxsim(query, [none, kept[0], none, kept[4]])).tolist() == [True, False, True, False]
+    assert np.isnan(maxsim(query, [none])).all()
+    assert np.isnan(maxsim(query[:0], kept)).all()
 
 
 def test_tokens_are_kept_in_two_bits_a_number(space: TokenSpace) -> None:
@@ -41,7 +59,7 @@ def test_tokens_are_kept_in_two_bits_a_number(space: TokenSpace) -> None:
     tokens = units(7, 200, WIDTH)
 
     code = space.compress(tokens, "xx")
-    restored = space.restore(code)
+    restored = space.restore(space.read(code))
 
     assert len(code) == 200 * WIDTH // 4
     assert space.sound(code)
@@ -60,9 +78,9 @@ def test_what_languages_have_of_their_own_is_gone(space: TokenSpace) -> None:
     bengali = meanings + space._passages[0] @ turn
     english = meanings + space._queries[1] @ turn
 
-    query, passage = space.query(english, {"en": 1.0}), space.restore(space.compress(bengali, "bn"))
+    query, passage = space.query(english, {"en": 1.0}), space.read(space.compress(bengali, "bn"))
 
-    assert (query @ passage.T).argmax(axis=1).tolist() == [0, 1, 2, 3, 4, 5]
+    assert (query @ space.restore(passage).T).argmax(axis=1).tolist() == [0, 1, 2, 3, 4, 5]
     assert maxsim(query, [passage])[0] > 0.9
     unknown = space.query(english, {})
     assert maxsim(unknown, [passage])[0] < maxsim(query, [passage])[0]
