@@ -1,17 +1,18 @@
 """Fit the weights by which meaning, tokens, words and sounds become one score, and those by which they tell whether a
 passage answers, and add both to a model's priors.
 
-    python -m benchmarks.fusion [--bench ../shared/bench/flores] [--model NAME] [--concepts 80]
+    python -m benchmarks.fusion [--bench ../shared/bench/flores] [--model NAME] [--languages 12]
 
-Half of the passages, by chance, are left out of the library in all languages, and as many of these are asked for as of
-the others, `--concepts` each: half of the questions have no answer. Every question is asked over the passages of all
+Half of the passages, by chance, are left out of the library in all languages, and all are asked for, each in twelve of
+the languages by chance: half of the questions have no answer. Every question is asked over the passages of all
 languages, over those of its own, and over those of eight others by chance, and the nearest of each are looked at.
 
 The weights of the ranking are those under which an answer most likely comes before what is none (pairwise logistic
 loss: Burges et al. 2005, "Learning to rank using gradient descent"). What a passage in the question's own language
 gains is then taken back as far as its answers would score more than the same answers in other languages do: we rank by
 meaning, not by language, and on flores that costs nothing. Relevance is a logistic regression on whether the first hit
-of such a ranking answers. Nothing here reads `xquad`, on which the ranking is reported.
+of such a ranking among the passages of one language answers, so that it is one scale for all pairs of languages.
+Nothing here reads `xquad`, on which the ranking is reported.
 """
 
 import argparse
@@ -44,27 +45,23 @@ Matrix = NDArray[np.float64]
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What was found for one question: the evidence of passages (n,), their languages, whether they answer, and the
-    languages that were searched, None for all.
+    languages that were searched one by one.
     """
 
     evidence: Evidence
     languages: NDArray[np.str_]
     answers: NDArray[np.bool_]
-    searched: list[str | None]
+    searched: list[str]
 
     def first(self, score: Matrix) -> list[int]:
         """Return the place of the first passage by these scores (n,), in each of the languages that were searched."""
-        found = []
-        for code in self.searched:
-            here = np.flatnonzero(self.languages == code) if code else np.arange(len(score))
-            if len(here):
-                found.append(int(here[score[here].argmax()]))
-        return found
+        found = [np.flatnonzero(self.languages == code) for code in self.searched]
+        return [int(here[score[here].argmax()]) for here in found if len(here)]
 
 
-def read(folder: Path, concepts: int) -> tuple[list[Draft], list[tuple[str, str, str]]]:
-    """Return the articles of half of the passages, and (text, language, concept) of questions: those that ask for
-    `concepts` of these, and those that ask for as many of the others, all by chance.
+def read(folder: Path, languages: int) -> tuple[list[Draft], list[tuple[str, str, str]]]:
+    """Return the articles of half of the passages, by chance, and (text, language, concept) of the questions that ask
+    for any, each passage in so many languages.
     """
     corpus = [json.loads(line) for line in (folder / "corpus.jsonl").open(encoding="utf-8")]
     asked = [json.loads(line) for line in (folder / "queries.jsonl").open(encoding="utf-8")]
@@ -75,16 +72,16 @@ def read(folder: Path, concepts: int) -> tuple[list[Draft], list[tuple[str, str,
     every = sorted({each["_id"].partition(":")[2] for each in corpus})
     chance = random.Random(0)
     there = set(chance.sample(every, len(every) // 2))
-    asked_for = sorted({answers[each["_id"]] for each in asked})
-    chosen = {*chance.sample([each for each in asked_for if each in there], concepts)}
-    chosen |= {*chance.sample([each for each in asked_for if each not in there], concepts)}
     drafts = [
         Draft(id=each["_id"], text=each["text"], language=each["metadata"]["language"])
         for each in corpus
         if each["_id"].partition(":")[2] in there
     ]
-    questions = [(each["text"], each["metadata"]["language"], answers[each["_id"]]) for each in asked]
-    return drafts, [question for question in questions if question[2] in chosen]
+    by_concept: dict[str, list[tuple[str, str, str]]] = {}
+    for each in asked:
+        concept = answers[each["_id"]]
+        by_concept.setdefault(concept, []).append((each["text"], each["metadata"]["language"], concept))
+    return drafts, [one for own in by_concept.values() for one in chance.sample(own, min(languages, len(own)))]
 
 
 def gather(engine: Engine, questions: list[tuple[str, str, str]]) -> Iterator[Asked]:
@@ -93,16 +90,17 @@ def gather(engine: Engine, questions: list[tuple[str, str, str]]) -> Iterator[As
     chance = random.Random(1)
     for text, language, concept in track(questions, "evidence"):
         asked = engine.questions([text])
-        searched = [None, *dict.fromkeys((language, *chance.sample(languages, OTHERS)))]
+        searched = list(dict.fromkeys((language, *chance.sample(languages, OTHERS))))
         evidence, rows = engine.library.evidence(
             asked.vectors[0],
             asked.languages[0],
-            [parse_filter(None, [each]) if each else None for each in searched],
+            [None, *(parse_filter(None, [each]) for each in searched)],
             NEAREST,
             text=text,
             tokens=asked.tokens[0] if asked.tokens else None,
         )
-        ids = [engine.library.article_ids(rows)[row].partition(":") for row in rows.tolist()]
+        articles = engine.library.article_ids(rows)
+        ids = [articles[row].partition(":") for row in rows.tolist()]
         codes, concepts = np.array([code for code, _, _ in ids]), np.array([number for _, _, number in ids])
         yield Asked(evidence, codes, concepts == concept, searched)
 
@@ -205,16 +203,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bench", type=Path, default=Path("../shared/bench/flores"), help="a folder in BEIR layout")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="a sentence-transformers model, by name or path")
-    parser.add_argument(
-        "--concepts", type=int, default=80, help="passages that are asked for, and as many others"
-    )
+    parser.add_argument("--languages", type=int, default=12, help="languages in which each passage is asked for")
     parser.add_argument("--evidence", type=Path, help="a file to keep the evidence in, and to fit on if it is there")
     given = parser.parse_args()
     path = PRIORS / f"{given.model.replace('/', '--')}.npz"
     if given.evidence and given.evidence.exists():
         found: list[Asked] = pickle.loads(given.evidence.read_bytes())  # written by this script
     else:
-        found = gathered(given.bench, given.model, given.concepts)
+        found = gathered(given.bench, given.model, given.languages)
         if given.evidence:
             given.evidence.write_bytes(pickle.dumps(found))
     fusion = fusion_of(found)
@@ -226,9 +222,9 @@ def main() -> None:
     replace(Priors.load(path), fusion=fusion, answering=relevance).save(path)
 
 
-def gathered(bench: Path, model: str, concepts: int) -> list[Asked]:
+def gathered(bench: Path, model: str, languages: int) -> list[Asked]:
     """Return what was found for every question, in a library that is thrown away."""
-    drafts, questions = read(bench, concepts)
+    drafts, questions = read(bench, languages)
     encoder = load_encoder(model)
     with tempfile.TemporaryDirectory() as scratch:
         library = Library.open(Path(scratch), model=encoder.name, fingerprint=encoder.fingerprint, dim=encoder.dim)
