@@ -63,7 +63,9 @@ def test_a_model_that_cannot_stand_it_is_served_without(
         quantise(graph, [np.full((1, 4), 7, np.int64)])
         for node in graph.get_ordered_ops():  # type: ignore[attr-defined]
             if node.get_type_name() == "FakeQuantize":
-                node.input(0).replace_source_output(openvino().opset13.multiply(node.input_value(0), 9.0).output(0))
+                node.input(0).replace_source_output(
+                    openvino().opset13.multiply(node.input_value(0), np.float32(9)).output(0)
+                )
 
     monkeypatch.setattr(conversion, "has_bfloat16", lambda _: True)
     monkeypatch.setattr(conversion, "quantise", spoil)
