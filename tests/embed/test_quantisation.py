@@ -57,23 +57,14 @@ def test_a_wide_channel_costs_the_narrow_ones_nothing() -> None:
 def test_a_model_that_cannot_stand_it_is_served_without(
     small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the rounded graph is too far from torch, the one that is not rounded serves."""
-
-    def spoil(graph: object, inputs: object) -> None:
-        quantise(graph, [np.full((1, 4), 7, np.int64)])
-        for node in graph.get_ordered_ops():  # type: ignore[attr-defined]
-            if node.get_type_name() == "FakeQuantize":
-                node.input(0).replace_source_output(
-                    openvino().opset13.multiply(node.input_value(0), np.float32(9)).output(0)
-                )
-
+    """Where the rounded graph is further from torch than is allowed, the one that is not rounded serves."""
     monkeypatch.setattr(conversion, "has_bfloat16", lambda _: True)
-    monkeypatch.setattr(conversion, "quantise", spoil)
+    monkeypatch.setattr(conversion, "AGREEMENT_INT8", 1.1)  # which no two vectors reach
     encoder = load_encoder(str(small_model), cache=tmp_path)
     assert isinstance(encoder, OpenVinoEncoder)
-    torch = load_encoder(str(small_model), "torch", cache=tmp_path)
     assert encoder._agreement == AGREEMENT
-    assert (encoder.encode_passages(TEXTS) * torch.encode_passages(TEXTS)).sum(axis=1).min() > AGREEMENT
+    (served,) = tmp_path.glob("openvino/*/model.xml")
+    assert "FakeQuantize" not in served.read_text()
 
 
 @pytest.mark.model
