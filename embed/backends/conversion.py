@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from embed import cache
+from embed.backends.batches import edges
 from embed.backends.openvino import (
+    AGREEMENT,
+    AGREEMENT_INT8,
     FORMAT,
     GRAPH,
     SETTINGS,
     TOKENIZER,
     Disagreement,
     OpenVinoEncoder,
+    has_bfloat16,
     openvino,
 )
+from embed.backends.quantisation import quantise, random_inputs
 from embed.backends.torch import TorchEncoder, free_tokenizer
 from embed.cache import Progress, quiet
 from embed.errors import BackendUnavailable
@@ -104,20 +109,40 @@ def _write(torch_encoder: TorchEncoder, folder: Path, told: Progress) -> None:
         raise Unfit(f"{torch_encoder.name} is not converted to an OpenVINO graph: {reason}")
     told("Converting the model", 0.0)
     graph = _graph(model)
-    told("Converting the model", 0.5)
+    told("Converting the model", 0.3)
+    free_tokenizer(model).save(str(folder / TOKENIZER), pretty=False)
     # Weights as float16: half the size on disk and in memory; bfloat16 arithmetic has less to say.
     openvino().save_model(graph, str(folder / GRAPH), compress_to_fp16=True)
-    free_tokenizer(model).save(str(folder / TOKENIZER), pretty=False)
+    core = openvino().Core()
+    if has_bfloat16(core):
+        # Read back, as OpenVINO halves no weights of a graph with integers in it.
+        core.set_property({"ENABLE_MMAP": False})
+        halved = core.read_model(str(folder / GRAPH))
+        rounded = halved.clone()
+        quantise(rounded, list(_inputs(torch_encoder)))
+        openvino().save_model(rounded, str(folder / GRAPH))
+        told("Converting the model", 0.5)
+        try:
+            _finish(torch_encoder, folder, AGREEMENT_INT8)
+            return
+        except (Unfit, Disagreement):  # a model that cannot stand it, or products that OpenVINO cannot round
+            openvino().save_model(halved, str(folder / GRAPH))
+            told("Converting the model", 0.6)
+    _finish(torch_encoder, folder, AGREEMENT)
+
+
+def _finish(torch_encoder: TorchEncoder, folder: Path, agreement: float) -> None:
+    """Write the settings; raises `Unfit` or `Disagreement` unless the graph in the folder encodes as torch does."""
     settings = {
         "dim": torch_encoder.dim,
         "window": torch_encoder.window,
         "token_dim": torch_encoder.token_dim,
         "prompts": torch_encoder.prompts,
-        "pad": model.tokenizer.pad_token_id or 0,
+        "pad": torch_encoder.model.tokenizer.pad_token_id or 0,
+        "agreement": agreement,
         "probe": {"text": SAMPLES[0], "vector": torch_encoder.encode_passages(SAMPLES[:1])[0].tolist()},
     }
     (folder / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False), encoding="utf-8")
-    told("Checking the converted model against torch", 0.7)
     try:
         _check(torch_encoder, folder)
     except RuntimeError as error:  # OpenVINO's own, of a graph that it cannot compile or run
@@ -133,6 +158,19 @@ def _check(torch_encoder: TorchEncoder, folder: Path) -> None:
     encoder.agree(texts, torch_encoder.encode_passages(texts), "passage")
     overlong = " ".join(texts)
     encoder.agree([*texts, overlong], torch_encoder.encode_queries([*texts, overlong]), "query")
+
+
+def _inputs(encoder: TorchEncoder) -> Iterator[Any]:
+    """Yield token ids (n, length) on which to see how wide the graph's values are: samples, and pieces at random."""
+    tokenizer = free_tokenizer(encoder.model)
+    for prompt in dict.fromkeys(encoder.prompts.values()):
+        for text in samples(encoder):
+            yield np.array([tokenizer.encode(prompt + text).ids[: encoder.window]], np.int64)
+    prompt = encoder.prompts["passage"]
+    before, after = edges(tokenizer, prompt)
+    frame = tokenizer.encode(prompt + "a").ids
+    vocabulary = sorted(tokenizer.get_vocab(with_added_tokens=False).values())
+    yield from random_inputs(vocabulary, frame[:before], frame[len(frame) - after :], encoder.window)
 
 
 def samples(encoder: TorchEncoder) -> list[str]:

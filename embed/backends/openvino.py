@@ -28,10 +28,11 @@ from embed.explain import Pooled
 GRAPH, TOKENIZER, SETTINGS = "model.xml", "tokenizer.json", "encoder.json"
 
 # Raise it when what the folder of a converted model holds changes: older ones are then converted anew.
-FORMAT = 3
+FORMAT = 4
 
-# How near a graph in bfloat16 must be to torch in float32: cosine of their vectors for one text.
-AGREEMENT = 0.999
+# How near a graph must be to torch in float32, cosine of their vectors for one text: in bfloat16, and where the layers'
+# products are in 8-bit integers (embed/backends/quantisation.py).
+AGREEMENT, AGREEMENT_INT8 = 0.999, 0.995
 
 # Tokens of one batch, padding included, and its most texts. Of 512 to 2048, 768 to 1024 gave the most passages a
 # second: larger ones leave the cores' caches, smaller ones make the matrices too small (benchmarks/results.md).
@@ -54,7 +55,7 @@ class Disagreement(Exception):
 
 
 class OpenVinoEncoder:
-    """An encoder that runs a converted model on the CPU, in bfloat16 where the CPU has it.
+    """An encoder that runs a converted model on the CPU, in 8-bit integers and bfloat16 where the CPU has them.
 
     Two forms of the graph are compiled: one for a query at a time, at once, and one for the most passages a
     second, when the first passages come. Queries over the window are truncated; of a passage over it,
@@ -70,6 +71,7 @@ class OpenVinoEncoder:
         self.token_dim: int = settings["token_dim"]
         self._prompts: dict[Role, str] = settings["prompts"]
         self._pad: int = settings["pad"]
+        self._agreement: float = settings["agreement"]
         self._folder = folder
         self._passages: Any = None
         self._counted: dict[str, list[int]] = {}
@@ -187,10 +189,10 @@ class OpenVinoEncoder:
         alone = [self._queries.infer(self._padded(ids, [i]))[0][0] for i in range(len(ids))]
         for found in (together, np.stack(alone)):
             cosines = (found * expected).sum(axis=1)
-            if not cosines.min() >= AGREEMENT:  # so written that NaN disagrees
+            if not cosines.min() >= self._agreement:  # so written that NaN disagrees
                 raise Disagreement(
                     f"OpenVINO's graph of {self.name} differs from torch: cosine {cosines.min():.4f} where "
-                    f"{AGREEMENT} is asked for"
+                    f"{self._agreement} is asked for"
                 )
 
     def _encodings(self, texts: Sequence[str], role: Role) -> list[Any]:
@@ -257,8 +259,7 @@ class OpenVinoEncoder:
             return requests
 
     def _compile(self, options: dict[str, Any]) -> Any:
-        able = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        precision = {"INFERENCE_PRECISION_HINT": "bf16" if able else "f32"}
+        precision = {"INFERENCE_PRECISION_HINT": "bf16" if has_bfloat16(self._core) else "f32"}
         return self._core.compile_model(str(self._folder / GRAPH), "CPU", {**precision, **options})
 
 
@@ -312,6 +313,11 @@ def openvino() -> Any:
     import openvino
 
     return openvino
+
+
+def has_bfloat16(core: Any) -> bool:
+    """Tell whether the CPU multiplies bfloat16; those that do multiply 8-bit integers too, twice as many."""
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def cores() -> int:
