@@ -4,13 +4,14 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import Concatenate, Literal, ParamSpec, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index import changes, grouping, inspection, segments, snapshots, stories, tables
+from index import changes, grouping, inspection, segments, snapshots, stories, tables, warmth
 from index.changes import Change, Rows
 from index.cursor import Cursor, fingerprint
 from index.dense import DenseIndex, Place, best
@@ -28,13 +29,14 @@ from index.facets import FACETS, Facets
 from index.filters import Filter
 from index.fusion import Evidence, probability
 from index.grouping import GROUPED, Found
+from index.guard import Guard
 from index.hybrid import NEAREST, WINDOW, Asked, Held, Hybrid, Source, similarity
 from index.lexical import Lexical
 from index.lexicon import Lexicon, among
 from index.lock import WriterLock
 from index.migrations import SCHEMA
 from index.neutral import Neutral
-from index.records import Article, Count, Group, Hit, LibraryInfo, Mode, Page, Passage, Problem, Status
+from index.records import Article, Count, Group, Hit, LibraryInfo, Mode, Page, Passage, Problem, Status, Warm
 from index.recovery import Space, log
 from index.selection import Selection
 from index.store import DATABASE, Store, damage, writable
@@ -53,6 +55,21 @@ WINDOWED = ("hybrid", "lexical")
 # Passages that mode `lexical` ranks.
 MOST_LEXICAL = 200
 
+Asked_ = ParamSpec("Asked_")
+
+
+def in_one_space(
+    method: Callable[Concatenate["Library", Asked_], Answer],
+) -> Callable[Concatenate["Library", Asked_], Answer]:
+    """Have a method of the library see the same space from its beginning to its end, whenever the means move."""
+
+    @wraps(method)
+    def held(library: "Library", /, *given: Asked_.args, **named: Asked_.kwargs) -> Answer:
+        with library.moving.shared():
+            return method(library, *given, **named)
+
+    return held
+
 
 class Library:
     """A folder of articles, open. Safe to use from many threads; close it, or use it as a context manager."""
@@ -65,30 +82,19 @@ class Library:
         self._lock = WriterLock(folder)
         self._selection = Selection()
         self._facets = Facets()
-        self._neutral = Neutral.for_model(info.model)
-        neutral = Space(
-            store,
-            info.dim,
-            self._neutral.passages,
-            fingerprint=info.fingerprint,
-            identity=self._neutral.identity,
-            keep=True,
-        )
-        raw = Space(
-            store,
-            info.dim,
-            lambda vectors, _: vectors,
-            fingerprint=info.fingerprint,
-            identity="none",
-            keep=False,
-        )
-        # Where nothing is known of the model the neutral space is the raw one.
-        self._spaces: dict[Literal["dense", "raw"], Space] = {
-            "dense": neutral,
-            "raw": neutral if self._neutral.identity == "none" else raw,
-        }
+        self._known = Neutral.for_model(info.model).priors
+        self._warming = info.warming
+        self._log = warmth.Log()
+        with store.reading() as connection:
+            self._seen = (warmth.read(connection, "passages", info.dim), warmth.read(connection, "queries", info.dim))
+        self._neutral = Neutral(self._known, warmth.means(self._known, *self._seen))
+        self._spaces = self._made(self._neutral)
+        # Held alone while the means, and all that follows from them, are exchanged for others.
+        self.moving = Guard()
+        # So many passages were there when it was last looked whether the means should follow.
+        self._passages, self._looked = info.passages, info.passages
         self._lexical = Lexical(store, keep=True)
-        known = TokenSpace.of(self._neutral.priors)
+        known = TokenSpace.of(self._known)
         # None where no token vectors are kept, or only ones of another kind than this version compares.
         self.token_space = known if known and known.identity == info.tokens else None
         self.hybrid = Hybrid(self._neutral, self.token_space)
@@ -109,11 +115,13 @@ class Library:
         create: bool = True,
         read_only: bool = False,
         late_interaction: bool = True,
+        warming: bool | None = None,
     ) -> Self:
         """Open the library in `folder`, or make one there if `create`.
 
         A new library keeps token vectors, if `late_interaction` and they are known of the model; one that exists goes
-        on as it began.
+        on as it began. With `warming` its means follow its passages and its questions, without they stay what is known
+        of the model, and what was kept of questions is removed; None leaves it as it is, off in a new library.
 
         A folder that cannot be written to is opened to be searched only. Raises ModelMismatch if the library
         was built with another model, NewerSchema, DamagedLibrary, LibraryAbsent, ReadOnlyLibrary.
@@ -122,7 +130,7 @@ class Library:
         if info is None:
             if not create or read_only:
                 raise LibraryAbsent(f"There is no library in {folder}: add articles to it first (dragoman add).")
-            info = cls._create(folder, model, fingerprint, dim, late_interaction)
+            info = cls._create(folder, model, fingerprint, dim, late_interaction, warming is True)
         info.check(model, fingerprint, dim)
         store = Store(folder, read_only=read_only or not writable(folder))
         try:
@@ -132,7 +140,13 @@ class Library:
                 if info.schema < SCHEMA:
                     with WriterLock(folder).held(timeout=30.0):
                         store.prepare({})
-            return cls(folder, store, info)
+                if warming is not None and warming != info.warming:
+                    with WriterLock(folder).held(timeout=30.0), store.writing() as connection:
+                        warmth.switch(connection, on=warming)
+                    info = replace(info, warming=warming)
+            library = cls(folder, store, info)
+            library._follow()
+            return library
         except BaseException:
             store.close()
             raise
@@ -152,7 +166,8 @@ class Library:
                 articles, passages, _ = tables.counts(connection)
                 change = changes.current(connection).number
             told = meta["model"], meta["fingerprint"], int(meta["dim"])
-            return LibraryInfo(*told, schema, change, articles, passages, meta.get("tokens", ""))
+            warming = meta.get("warming") == "on"
+            return LibraryInfo(*told, schema, change, articles, passages, meta.get("tokens", ""), warming)
         except (KeyError, ValueError) as error:
             raise DamagedLibrary(
                 damage(f"{folder / DATABASE} does not say what it was built with ({error})")
@@ -161,7 +176,9 @@ class Library:
             store.close()
 
     @classmethod
-    def _create(cls, folder: Path, model: str, fingerprint: str, dim: int, late_interaction: bool) -> LibraryInfo:
+    def _create(
+        cls, folder: Path, model: str, fingerprint: str, dim: int, late_interaction: bool, warming: bool
+    ) -> LibraryInfo:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -173,7 +190,8 @@ class Library:
             with WriterLock(folder).held(timeout=30.0):
                 space = TokenSpace.of(Neutral.for_model(model).priors) if late_interaction else None
                 tokens = space.identity if space else ""
-                store.prepare({"model": model, "fingerprint": fingerprint, "dim": str(dim), "tokens": tokens})
+                told = {"model": model, "fingerprint": fingerprint, "dim": str(dim), "tokens": tokens}
+                store.prepare(told | {"warming": "on" if warming else "off"})
         finally:
             store.close()
         info = cls.describe(folder)
@@ -186,6 +204,7 @@ class Library:
             return
         self._closed = True
         try:
+            self._remember()
             for space in set(self._spaces.values()):
                 space.close(wrote=self._wrote)
             self._lexical.close(wrote=self._wrote)
@@ -249,6 +268,9 @@ class Library:
             except sqlite3.IntegrityError as error:
                 raise InvalidArticle(f"Article {article.id!r} cannot be stored: {error}.") from error
         self._after_write()
+        self._passages += len(vectors)
+        if self._passages >= max(warmth.LEAST, 2 * self._looked):
+            self._follow()
         return "added" if before is None else "replaced"
 
     def delete(self, article_id: str) -> bool:
@@ -264,6 +286,81 @@ class Library:
         for space in set(self._spaces.values()):
             if space.loaded:
                 space.catch_up()
+
+    # Warming
+
+    def note(self, queries: Vectors, languages: Sequence[Mapping[str, float]]) -> None:
+        """Let query vectors (q, dim), of these language probabilities, count for the means to come, if that is on.
+
+        No text is kept, and no sum of fewer than `warmth.LEAST`; they are written when many wait, and on closing.
+        """
+        if self._warming and not self._store.read_only and self._log.note(queries, languages):
+            self._remember()
+
+    def warm(self) -> None:
+        """Let the means follow all passages, and all questions that are kept, now; searches go on meanwhile.
+
+        Cursors of before are then refused. Raises LibraryBusy, ReadOnlyLibrary, DamagedLibrary.
+        """
+        with self.writing():
+            self._remember()
+            with self._store.writing() as connection:
+                passages = warmth.summed(connection, self.dim)
+                queries = warmth.read(connection, "asked", self.dim) if self._warming else warmth.Sums()
+                warmth.write(connection, "passages", passages)
+                warmth.write(connection, "queries", queries)
+            self._seen = passages, queries
+            self._move(Neutral(self._known, warmth.means(self._known, passages, queries)))
+
+    def _follow(self) -> None:
+        """Let the means follow if it is time and nobody else writes. Means that are known stay where warming is off.
+
+        What hinders it hinders nothing else: the means of before are as right as they were.
+        """
+        self._looked = self._passages
+        if self._store.read_only or not (self._warming or self._known is None):
+            return
+        try:
+            with self._store.reading() as connection:
+                asked = warmth.read(connection, "asked", self.dim) if self._warming else warmth.Sums()
+                now = tables.passages_by_language(connection), asked.counts
+            if warmth.due(self._known, (self._seen[0].counts, self._seen[1].counts), now):
+                with self.writing(timeout=0.0):
+                    self.warm()
+        except LibraryError as error:
+            log.info("the language means stay as they are: %s", error)
+
+    def _remember(self) -> None:
+        """Write down the sums of questions that wait; where another process writes, they wait on."""
+        if waiting := self._log.take():
+            try:
+                with self.writing(timeout=0.0), self._store.writing() as connection:
+                    warmth.write(connection, "asked", warmth.read(connection, "asked", self.dim) + waiting)
+            except LibraryError as error:
+                log.info("questions are not counted yet: %s", error)
+                self._log.put_back(waiting)
+
+    def _move(self, neutral: Neutral) -> None:
+        """Go over to another space; its index is made aside."""
+        if neutral.identity == self._neutral.identity:
+            return
+        spaces = self._made(neutral)
+        if self._spaces["dense"].loaded:
+            spaces["dense"].catch_up()
+        with self.moving.alone():
+            self._neutral, self._spaces, self.hybrid = neutral, spaces, Hybrid(neutral, self.token_space)
+            self._held = (None, Held())
+
+    def _made(self, neutral: Neutral) -> dict[Literal["dense", "raw"], Space]:
+        """Return the spaces in which passages are compared, not yet loaded."""
+
+        def space(of: Neutral, *, keep: bool) -> Space:
+            named = {"fingerprint": self.fingerprint, "identity": of.identity}
+            return Space(self._store, self.dim, of.passages, **named, keep=keep)
+
+        dense = space(neutral, keep=True)
+        # Where there are no means the neutral space is the raw one.
+        return {"dense": dense, "raw": dense if neutral.means is None else space(Neutral(None), keep=False)}
 
     def _check(self, article: Article, passages: Sequence[Passage], vectors: Mapping[int, NDArray[np.float32]]) -> None:
         """Raise InvalidArticle for what could not be read back as it is."""
@@ -323,6 +420,7 @@ class Library:
         self._spaces["dense"].catch_up()
         self._lexical.catch_up()
 
+    @in_one_space
     def rank(
         self,
         queries: Vectors,
@@ -364,6 +462,7 @@ class Library:
         with self._consistent(mode, None, ask) as (_, found):
             return found
 
+    @in_one_space
     def first(
         self,
         queries: Vectors,
@@ -407,11 +506,12 @@ class Library:
         with self._consistent(mode, None, ask) as (_, answered):
             return answered
 
+    @in_one_space
     def offsets(self, query: Mapping[str, float], passage: str, mode: Mode) -> tuple[Vectors, Vectors]:
         """Return what is subtracted, (dim,) each, of the vectors of a query of these languages and of a passage in one,
         before `search` compares them in this mode.
         """
-        if mode == "raw" or self._neutral.priors is None:
+        if mode == "raw" or self._neutral.means is None:
             return np.zeros(self.dim, np.float32), np.zeros(self.dim, np.float32)
         return self._neutral.query_offsets([query])[0], self._neutral.passage_offsets([passage])[0]
 
@@ -432,6 +532,7 @@ class Library:
             return scores.astype(np.float64)
         return self._neutral.relevance(scores, query)
 
+    @in_one_space
     def search(
         self,
         query: Vectors,
@@ -486,6 +587,7 @@ class Library:
             return Page(hits, None, first)
         return Page(hits, Cursor(places[limit - 1], seen + limit, mark, window, first).encode(), first)
 
+    @in_one_space
     def similar(
         self, passage_id: str, *, limit: int = 10, where: Filter | None = None, same_language: bool = False
     ) -> list[Hit]:
@@ -576,6 +678,7 @@ class Library:
         cursor = replace(start, place=shown[-1][0].place, rank=seen + limit, search=mark)
         return Page(hits, cursor.encode(), start.best)
 
+    @in_one_space
     def likeness(self, where: Filter | None = None) -> tuple[list[str], stories.Likeness]:
         """Return the ids of the articles (n) that a filter lets through, and how alike they are, for `index.stories`.
 
@@ -596,6 +699,7 @@ class Library:
         with self._consistent("dense", where, ask) as (_, found):
             return found
 
+    @in_one_space
     def evidence(
         self,
         query: Vectors,
@@ -862,6 +966,11 @@ class Library:
             articles, passages, languages = tables.counts(connection)
             change = changes.current(connection).number
             kept, size = tables.token_figures(connection) if self.token_space else (0, 0)
+        before = self._seen[0].counts, self._seen[1].counts
+        warm = {
+            code: Warm(before[0].get(code, 0), before[1].get(code, 0), round(share, 3))
+            for code, share in warmth.shares(self._known, *before).items()
+        }
         return Status(
             articles,
             passages,
@@ -877,8 +986,11 @@ class Library:
             self.token_space is not None,
             kept,
             round(size / kept) if kept else 0,
+            self._warming,
+            warm,
         )
 
+    @in_one_space
     def verify(self) -> list[Problem]:
         """Return all that is wrong with what is stored; nothing where all is well. Needs no model."""
         problems = inspection.inspect(self._store, self.dim, self._spaces["dense"], self._neutral.passages)
