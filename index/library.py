@@ -269,7 +269,7 @@ class Library:
                 raise InvalidArticle(f"Article {article.id!r} cannot be stored: {error}.") from error
         self._after_write()
         self._passages += len(vectors)
-        if self._passages >= max(warmth.LEAST, 2 * self._looked):
+        if self._passages >= max(warmth.LEAST, warmth.LOOK * self._looked):
             self._follow()
         return "added" if before is None else "replaced"
 

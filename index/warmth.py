@@ -2,8 +2,8 @@
 
 Kept is, by language, how many raw vectors were seen and their sum; no text, and no sum of fewer than `LEAST` questions.
 Where means of the model are known, those of passages and of queries go together to the library's own, for a mean of
-passages from one kind of text and one of queries from another do worse than either: by the smaller of the two counts c,
-with m0 and n0 what is known,
+passages from one kind of text and one of queries from another do worse than both from one: by the smaller of the two
+counts c, with m0 and n0 what is known,
 
     m = (K m0 + c mp) / (K + c)        n = (K n0 + c nq) / (K + c)        mp, nq the library's own, K = KNOWN
 
@@ -34,6 +34,9 @@ Side = Literal["passages", "queries", "asked"]
 # Questions of one language that are kept together, so that no single one can be told from their sum; and passages, or
 # questions, before which the means do not follow.
 LEAST = 25
+
+# While the library is open it is looked whether a language has doubled when all passages have grown by so much.
+LOOK = 1.25
 
 # Questions of one language that wait in memory before they are kept.
 WAITING = 100
