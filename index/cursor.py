@@ -15,7 +15,10 @@ from index.dense import Place
 from index.errors import InvalidCursor
 from index.filters import Filter
 
-WRONG = "This cursor was not given for this query, filter and mode: leave it out to begin with the first page."
+WRONG = (
+    "This cursor was not given for this query, filter and mode, or the library's language means have moved since (see"
+    " DRAGOMAN_WARMING): leave it out to begin with the first page."
+)
 LONGEST = 4000
 
 

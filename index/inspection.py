@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from index import changes, snapshots, tables
+from index import changes, snapshots, tables, warmth
 from index.changes import Rows
 from index.dates import interval
 from index.dense import DenseIndex
@@ -79,6 +79,10 @@ def inspect(store: Store, dim: int, space: Space, project: Project) -> list[Prob
             problems += _database(connection)
             problems += _articles(connection, dim)
             problems += _tokens(connection)
+            problems += [
+                Problem(f"warmth {what}", "is not what was written; the means do without it", True)
+                for what in warmth.unsound(connection)
+            ]
     except DamagedLibrary as error:
         problems.append(Problem("library.sqlite", str(error), False))
     if all(problem.repairable for problem in problems):

@@ -3,13 +3,14 @@
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index import changes, inspection, segments, snapshots, tables
+from index import changes, inspection, segments, snapshots, tables, warmth
 from index.changes import Rows
 from index.errors import (
     ArticleNotFound,
@@ -23,7 +24,7 @@ from index.hybrid import Held
 from index.lock import WriterLock
 from index.migrations import SCHEMA
 from index.neutral import Neutral
-from index.records import Article, LibraryInfo, Passage, Problem, Status
+from index.records import Article, LibraryInfo, Passage, Problem, Status, Warm
 from index.recovery import log
 from index.searcher import Searcher
 from index.store import DATABASE, Store, damage, writable
@@ -41,6 +42,10 @@ class Library(Searcher):
         super().__init__(store, info)
         self.folder = folder
         self._lock = WriterLock(folder)
+        self._warming = info.warming
+        self._log = warmth.Log()
+        # So many passages were there when it was last looked whether the means should follow.
+        self._passages, self._looked = info.passages, info.passages
         self._wrote = False
         self._closed = False
 
@@ -57,11 +62,13 @@ class Library(Searcher):
         create: bool = True,
         read_only: bool = False,
         late_interaction: bool = True,
+        warming: bool | None = None,
     ) -> Self:
         """Open the library in `folder`, or make one there if `create`.
 
         A new library keeps token vectors, if `late_interaction` and they are known of the model; one that exists goes
-        on as it began.
+        on as it began. With `warming` its means follow its passages and its questions, without they stay what is known
+        of the model, and what was kept of questions is removed; None leaves it as it is, off in a new library.
 
         A folder that cannot be written to is opened to be searched only. Raises ModelMismatch if the library
         was built with another model, NewerSchema, DamagedLibrary, LibraryAbsent, ReadOnlyLibrary.
@@ -70,7 +77,7 @@ class Library(Searcher):
         if info is None:
             if not create or read_only:
                 raise LibraryAbsent(f"There is no library in {folder}: add articles to it first (dragoman add).")
-            info = cls._create(folder, model, fingerprint, dim, late_interaction)
+            info = cls._create(folder, model, fingerprint, dim, late_interaction, warming is True)
         info.check(model, fingerprint, dim)
         store = Store(folder, read_only=read_only or not writable(folder))
         try:
@@ -80,7 +87,13 @@ class Library(Searcher):
                 if info.schema < SCHEMA:
                     with WriterLock(folder).held(timeout=30.0):
                         store.prepare({})
-            return cls(folder, store, info)
+                if warming is not None and warming != info.warming:
+                    with WriterLock(folder).held(timeout=30.0), store.writing() as connection:
+                        warmth.switch(connection, on=warming)
+                    info = replace(info, warming=warming)
+            library = cls(folder, store, info)
+            library._follow()
+            return library
         except BaseException:
             store.close()
             raise
@@ -100,7 +113,8 @@ class Library(Searcher):
                 articles, passages, _ = tables.counts(connection)
                 change = changes.current(connection).number
             told = meta["model"], meta["fingerprint"], int(meta["dim"])
-            return LibraryInfo(*told, schema, change, articles, passages, meta.get("tokens", ""))
+            warming = meta.get("warming") == "on"
+            return LibraryInfo(*told, schema, change, articles, passages, meta.get("tokens", ""), warming)
         except (KeyError, ValueError) as error:
             raise DamagedLibrary(
                 damage(f"{folder / DATABASE} does not say what it was built with ({error})")
@@ -109,7 +123,9 @@ class Library(Searcher):
             store.close()
 
     @classmethod
-    def _create(cls, folder: Path, model: str, fingerprint: str, dim: int, late_interaction: bool) -> LibraryInfo:
+    def _create(
+        cls, folder: Path, model: str, fingerprint: str, dim: int, late_interaction: bool, warming: bool
+    ) -> LibraryInfo:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -121,7 +137,8 @@ class Library(Searcher):
             with WriterLock(folder).held(timeout=30.0):
                 space = TokenSpace.of(Neutral.for_model(model).priors) if late_interaction else None
                 tokens = space.identity if space else ""
-                store.prepare({"model": model, "fingerprint": fingerprint, "dim": str(dim), "tokens": tokens})
+                told = {"model": model, "fingerprint": fingerprint, "dim": str(dim), "tokens": tokens}
+                store.prepare(told | {"warming": "on" if warming else "off"})
         finally:
             store.close()
         info = cls.describe(folder)
@@ -134,6 +151,7 @@ class Library(Searcher):
             return
         self._closed = True
         try:
+            self._remember()
             for space in set(self._spaces.values()):
                 space.close(wrote=self._wrote)
             self._lexical.close(wrote=self._wrote)
@@ -197,6 +215,9 @@ class Library(Searcher):
             except sqlite3.IntegrityError as error:
                 raise InvalidArticle(f"Article {article.id!r} cannot be stored: {error}.") from error
         self._after_write()
+        self._passages += len(vectors)
+        if self._passages >= max(warmth.LEAST, warmth.LOOK * self._looked):
+            self._follow()
         return "added" if before is None else "replaced"
 
     def delete(self, article_id: str) -> bool:
@@ -212,6 +233,59 @@ class Library(Searcher):
         for space in set(self._spaces.values()):
             if space.loaded:
                 space.catch_up()
+
+    # Warming
+
+    def note(self, queries: Vectors, languages: Sequence[Mapping[str, float]]) -> None:
+        """Let query vectors (q, dim), of these language probabilities, count for the means to come, if that is on.
+
+        No text is kept, and no sum of fewer than `warmth.LEAST`; they are written when many wait, and on closing.
+        """
+        if self._warming and not self._store.read_only and self._log.note(queries, languages):
+            self._remember()
+
+    def warm(self) -> None:
+        """Let the means follow all passages, and all questions that are kept, now; searches go on meanwhile.
+
+        Cursors of before are then refused. Raises LibraryBusy, ReadOnlyLibrary, DamagedLibrary.
+        """
+        with self.writing():
+            self._remember()
+            with self._store.writing() as connection:
+                passages = warmth.summed(connection, self.dim)
+                queries = warmth.read(connection, "asked", self.dim) if self._warming else warmth.Sums()
+                warmth.write(connection, "passages", passages)
+                warmth.write(connection, "queries", queries)
+            self._seen = passages, queries
+            self._move(Neutral(self._known, warmth.means(self._known, passages, queries)))
+
+    def _follow(self) -> None:
+        """Let the means follow if it is time and nobody else writes. Means that are known stay where warming is off.
+
+        What hinders it hinders nothing else: the means of before are as right as they were.
+        """
+        self._looked = self._passages
+        if self._store.read_only or not (self._warming or self._known is None):
+            return
+        try:
+            with self._store.reading() as connection:
+                asked = warmth.read(connection, "asked", self.dim) if self._warming else warmth.Sums()
+                now = tables.passages_by_language(connection), asked.counts
+            if warmth.due(self._known, (self._seen[0].counts, self._seen[1].counts), now):
+                with self.writing(timeout=0.0):
+                    self.warm()
+        except LibraryError as error:
+            log.info("the language means stay as they are: %s", error)
+
+    def _remember(self) -> None:
+        """Write down the sums of questions that wait; where another process writes, they wait on."""
+        if waiting := self._log.take():
+            try:
+                with self.writing(timeout=0.0), self._store.writing() as connection:
+                    warmth.write(connection, "asked", warmth.read(connection, "asked", self.dim) + waiting)
+            except LibraryError as error:
+                log.info("questions are not counted yet: %s", error)
+                self._log.put_back(waiting)
 
     def _check(self, article: Article, passages: Sequence[Passage], vectors: Mapping[int, NDArray[np.float32]]) -> None:
         """Raise InvalidArticle for what could not be read back as it is."""
@@ -267,6 +341,11 @@ class Library(Searcher):
             articles, passages, languages = tables.counts(connection)
             change = changes.current(connection).number
             kept, size = tables.token_figures(connection) if self.token_space else (0, 0)
+        before = self._seen[0].counts, self._seen[1].counts
+        warm = {
+            code: Warm(before[0].get(code, 0), before[1].get(code, 0), round(share, 3))
+            for code, share in warmth.shares(self._known, *before).items()
+        }
         return Status(
             articles,
             passages,
@@ -282,11 +361,14 @@ class Library(Searcher):
             self.token_space is not None,
             kept,
             round(size / kept) if kept else 0,
+            self._warming,
+            warm,
         )
 
     def verify(self) -> list[Problem]:
         """Return all that is wrong with what is stored; nothing where all is well. Needs no model."""
-        problems = inspection.inspect(self._store, self.dim, self._spaces["dense"], self._neutral.passages)
-        if all(problem.repairable for problem in problems):
-            problems += self._lexical.verify()
-        return problems
+        with self.moving.shared():
+            problems = inspection.inspect(self._store, self.dim, self._spaces["dense"], self._neutral.passages)
+            if all(problem.repairable for problem in problems):
+                problems += self._lexical.verify()
+            return problems

@@ -24,6 +24,14 @@ def m002_create_tokens(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE TABLE tokens (row INTEGER PRIMARY KEY, code BLOB NOT NULL, checksum BLOB NOT NULL)")
 
 
+def m003_create_warmth(connection: sqlite3.Connection) -> None:
+    """Make the table of how many vectors were seen in each language, and their sum: never a text, never one alone."""
+    connection.execute(
+        "CREATE TABLE warmth (side TEXT NOT NULL, language TEXT NOT NULL, count INTEGER NOT NULL, total BLOB NOT NULL,"
+        " checksum BLOB NOT NULL, PRIMARY KEY (side, language)) WITHOUT ROWID"
+    )
+
+
 M001 = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     # A change is a committed transaction. The mark tells it from a change of the same number in another
@@ -68,7 +76,7 @@ M001 = (
     ) WITHOUT ROWID""",
 )
 
-STEPS = (m001_create_tables, m002_create_tokens)
+STEPS = (m001_create_tables, m002_create_tokens, m003_create_warmth)
 SCHEMA = len(STEPS)
 
 

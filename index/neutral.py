@@ -8,7 +8,8 @@ query, and M, N the means of those over all languages:
     p' = unit(p - a (m(l) - M) - b M)        q' = unit(q - a (n(l) - N) - b N)
 
 The means ship as numbers for the models named in `priors/`; `benchmarks/priors.py` computes them and fits a and b.
-For any other model the space is left as it is.
+The library's own may take their place, and are all there is for any other model (`index.warmth`); until there are some,
+its space is left as it is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,19 @@ from index.fusion import Fusion, Relevance
 Vectors = NDArray[np.float32]
 
 PRIORS = Path(__file__).parent / "priors"
+
+# The shares a and b where the library's own means are all there is. More of what they have in common can go than of
+# means that were taken from another kind of text (fitted on flores; benchmarks/results.md).
+OWN, COMMON = 1.0, 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """The mean raw vectors of passages and of queries by language, (languages, dim) each, float32."""
+
+    languages: tuple[str, ...]
+    passages: Vectors
+    queries: Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +131,22 @@ class Priors:
 class Neutral:
     """The map from a model's vectors to the language-neutral space, and from similarity there to relevance."""
 
-    def __init__(self, priors: Priors | None) -> None:
+    def __init__(self, priors: Priors | None, means: Means | None = None) -> None:
+        """Make the map by `means`; by those of the priors where there are none."""
         self.priors = priors
         self.fusion = (priors.fusion if priors else None) or Fusion()
         self.answering = priors.answering if priors else None
-        if priors is None:
+        if means is None and priors is not None:
+            means = Means(priors.languages, priors.passages, priors.queries)
+        self.means = means
+        if means is None:
             self.identity = "none"
             return
-        self._number = {code: number for number, code in enumerate(priors.languages)}
-        self._passages = offsets(priors.passages, priors.own, priors.common)
-        self._queries = offsets(priors.queries, priors.own, priors.common)
-        told = repr((priors.model, priors.languages)).encode()
+        shares = (priors.own, priors.common) if priors else (OWN, COMMON)
+        self._number = {code: number for number, code in enumerate(means.languages)}
+        self._passages = offsets(means.passages, *shares)
+        self._queries = offsets(means.queries, *shares)
+        told = repr((priors.model if priors else "", means.languages)).encode()
         digest = sha256(told + self._passages.tobytes() + self._queries.tobytes())
         self.identity = digest.hexdigest()[:16]
 
@@ -139,12 +158,12 @@ class Neutral:
 
     def passages(self, vectors: Vectors, languages: Sequence[str]) -> Vectors:
         """Return the passages' vectors (n, dim), unit length, in the neutral space; one language code for each."""
-        if self.priors is None:
+        if self.means is None:
             return vectors
         return unit(vectors - self.passage_offsets(languages))
 
     def passage_offsets(self, languages: Sequence[str]) -> Vectors:
-        """Return what is subtracted of passages in these languages (n, dim); not for a model without priors."""
+        """Return what is subtracted of passages in these languages (n, dim); not where there are no means."""
         return self._passages[[self._number.get(code, -1) for code in languages]]
 
     def queries(self, vectors: Vectors, languages: Sequence[Mapping[str, float]]) -> Vectors:
@@ -153,17 +172,19 @@ class Neutral:
         `languages` holds for each query the probabilities of its languages; the mean that is subtracted is the
         mixture by those probabilities, what they leave open going to the mean of all languages.
         """
-        if self.priors is None:
+        if self.means is None:
             return vectors
         return unit(vectors - self.query_offsets(languages))
 
     def query_offsets(self, languages: Sequence[Mapping[str, float]]) -> Vectors:
-        """Return what is subtracted of queries of these languages (n, dim); not for a model without priors."""
+        """Return what is subtracted of queries of these languages (n, dim); not where there are no means."""
         return mixtures(languages, self._number) @ self._queries
 
     @property
     def calibrated(self) -> bool:
-        """Tell whether relevance is known."""
+        """Tell whether relevance is known. Means that move leave it as it is: what is ordinary was measured on passages
+        that are centred by their own.
+        """
         return self.priors is not None
 
     def usual(self, query: Vectors, similarities: NDArray[np.float32]) -> tuple[float, float]:

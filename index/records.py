@@ -159,6 +159,7 @@ class LibraryInfo:
     articles: int
     passages: int
     tokens: str = ""
+    warming: bool = False
 
     def check_model(self, name: str) -> None:
         """Raise ModelMismatch if the library was built with a model of another name."""
@@ -180,11 +181,21 @@ class LibraryInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Warm:
+    """How far the means of a language are the library's own: `share`, 0..1, from so many passages and questions."""
+
+    passages: int
+    queries: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The library in figures; `languages` counts articles, `size_bytes` is everything in the folder.
 
     `late_interaction` tells whether token vectors are kept, `token_passages` of how many passages, and
-    `token_bytes_per_passage` how many bytes of one.
+    `token_bytes_per_passage` how many bytes of one. `warming` tells whether the means follow the questions,
+    `warmth` how warm each language is.
     """
 
     articles: int
@@ -201,3 +212,5 @@ class Status:
     late_interaction: bool
     token_passages: int
     token_bytes_per_passage: int
+    warming: bool
+    warmth: dict[str, Warm]

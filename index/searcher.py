@@ -4,12 +4,13 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from typing import Literal, TypeVar
+from functools import wraps
+from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index import changes, grouping, stories, tables
+from index import changes, grouping, stories, tables, warmth
 from index.changes import Change, Rows
 from index.cursor import Cursor, fingerprint
 from index.dense import DenseIndex, Place, best
@@ -18,6 +19,7 @@ from index.facets import FACETS, Facets
 from index.filters import Filter
 from index.fusion import Evidence
 from index.grouping import Found
+from index.guard import Guard
 from index.hybrid import NEAREST, WINDOW, Asked, Held, Hybrid, Source
 from index.lexical import Lexical
 from index.lexicon import Lexicon, among
@@ -31,6 +33,20 @@ from index.tables import Vectors
 from index.tokens import TokenSpace
 
 Answer = TypeVar("Answer")
+Given = ParamSpec("Given")
+
+
+def in_one_space(
+    method: Callable[Concatenate["Searcher", Given], Answer],
+) -> Callable[Concatenate["Searcher", Given], Answer]:
+    """Have a method see the same space from its beginning to its end, whenever the means move."""
+
+    @wraps(method)
+    def held(searcher: "Searcher", /, *given: Given.args, **named: Given.kwargs) -> Answer:
+        with searcher.moving.shared():
+            return method(searcher, *given, **named)
+
+    return held
 
 
 class Searcher:
@@ -44,40 +60,48 @@ class Searcher:
         self._store = store
         self._selection = Selection()
         self._facets = Facets()
-        self._neutral = Neutral.for_model(info.model)
-        neutral = Space(
-            store,
-            info.dim,
-            self._neutral.passages,
-            fingerprint=info.fingerprint,
-            identity=self._neutral.identity,
-            keep=True,
-        )
-        raw = Space(
-            store,
-            info.dim,
-            lambda vectors, _: vectors,
-            fingerprint=info.fingerprint,
-            identity="none",
-            keep=False,
-        )
-        # Where nothing is known of the model the neutral space is the raw one.
-        self._spaces: dict[Literal["dense", "raw"], Space] = {
-            "dense": neutral,
-            "raw": neutral if self._neutral.identity == "none" else raw,
-        }
+        self._known = Neutral.for_model(info.model).priors
+        with store.reading() as connection:
+            self._seen = (warmth.read(connection, "passages", info.dim), warmth.read(connection, "queries", info.dim))
+        self._neutral = Neutral(self._known, warmth.means(self._known, *self._seen))
+        self._spaces = self._made(self._neutral)
+        # Held alone while the means, and all that follows from them, are exchanged for others.
+        self.moving = Guard()
         self._lexical = Lexical(store, keep=True)
-        known = TokenSpace.of(self._neutral.priors)
+        known = TokenSpace.of(self._known)
         # None where no token vectors are kept, or only ones of another kind than this version compares.
         self.token_space = known if known and known.identity == info.tokens else None
         self.hybrid = Hybrid(self._neutral, self.token_space)
         self._held: tuple[Change | None, Held] = (None, Held())
+
+    def _made(self, neutral: Neutral) -> dict[Literal["dense", "raw"], Space]:
+        """Return the spaces in which passages are compared, not yet loaded."""
+
+        def space(of: Neutral, *, keep: bool) -> Space:
+            named = {"fingerprint": self.fingerprint, "identity": of.identity}
+            return Space(self._store, self.dim, of.passages, **named, keep=keep)
+
+        dense = space(neutral, keep=True)
+        # Where there are no means the neutral space is the raw one.
+        return {"dense": dense, "raw": dense if neutral.means is None else space(Neutral(None), keep=False)}
+
+    def _move(self, neutral: Neutral) -> None:
+        """Go over to another space; its index is made aside."""
+        if neutral.identity == self._neutral.identity:
+            return
+        spaces = self._made(neutral)
+        if self._spaces["dense"].loaded:
+            spaces["dense"].catch_up()
+        with self.moving.alone():
+            self._neutral, self._spaces, self.hybrid = neutral, spaces, Hybrid(neutral, self.token_space)
+            self._held = (None, Held())
 
     def load(self) -> None:
         """Bring the indexes into memory now; else the first search does."""
         self._spaces["dense"].catch_up()
         self._lexical.catch_up()
 
+    @in_one_space
     def rank(
         self,
         queries: Vectors,
@@ -119,6 +143,7 @@ class Searcher:
         with self._consistent(mode, None, ask) as (_, found):
             return found
 
+    @in_one_space
     def first(
         self,
         queries: Vectors,
@@ -162,11 +187,12 @@ class Searcher:
         with self._consistent(mode, None, ask) as (_, answered):
             return answered
 
+    @in_one_space
     def offsets(self, query: Mapping[str, float], passage: str, mode: Mode) -> tuple[Vectors, Vectors]:
         """Return what is subtracted, (dim,) each, of the vectors of a query of these languages and of a passage in one,
         before `search` compares them in this mode.
         """
-        if mode == "raw" or self._neutral.priors is None:
+        if mode == "raw" or self._neutral.means is None:
             return np.zeros(self.dim, np.float32), np.zeros(self.dim, np.float32)
         return self._neutral.query_offsets([query])[0], self._neutral.passage_offsets([passage])[0]
 
@@ -198,6 +224,7 @@ class Searcher:
             return scores.astype(np.float64)
         return self._neutral.relevance(scores, query)
 
+    @in_one_space
     def search(
         self,
         query: Vectors,
@@ -255,6 +282,7 @@ class Searcher:
         then = Cursor(places[limit - 1], seen + limit, mark, found.window, found.best)
         return Page(hits, then.encode(), found.best)
 
+    @in_one_space
     def similar(
         self, passage_id: str, *, limit: int = 10, where: Filter | None = None, same_language: bool = False
     ) -> list[Hit]:
@@ -346,6 +374,7 @@ class Searcher:
         cursor = replace(start, place=shown[-1][0].place, rank=seen + limit, search=mark)
         return Page(hits, cursor.encode(), start.best)
 
+    @in_one_space
     def likeness(self, where: Filter | None = None) -> tuple[list[str], stories.Likeness]:
         """Return the ids of the articles (n) that a filter lets through, and how alike they are, for `index.stories`.
 
@@ -366,6 +395,7 @@ class Searcher:
         with self._consistent("dense", where, ask) as (_, found):
             return found
 
+    @in_one_space
     def evidence(
         self,
         query: Vectors,

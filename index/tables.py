@@ -310,6 +310,12 @@ def counts(connection: sqlite3.Connection) -> tuple[int, int, dict[str, int]]:
     return sum(by_language.values()), int(passages), by_language
 
 
+def passages_by_language(connection: sqlite3.Connection) -> dict[str, int]:
+    """Return how many passages there are in each language."""
+    joined = "articles JOIN passages ON passages.article = articles.number"
+    return dict(connection.execute(f"SELECT language, count(*) FROM {joined} GROUP BY language").fetchall())
+
+
 def meta(connection: sqlite3.Connection) -> dict[str, str]:
     """Return what the library remembers of itself: model, fingerprint, dim."""
     return dict(connection.execute("SELECT key, value FROM meta").fetchall())

@@ -118,6 +118,7 @@ class Engine:
         cache: Path | None = None,
         read_only: bool = False,
         late_interaction: bool = True,
+        warming: bool | None = None,
         report: Callable[[str], None] | None = None,
         progress: Progress | None = None,
     ) -> Self:
@@ -140,6 +141,7 @@ class Engine:
             dim=encoder.dim,
             read_only=read_only,
             late_interaction=late_interaction,
+            warming=warming,
         )
         return cls(encoder, library)
 
@@ -213,6 +215,8 @@ class Engine:
         if explain:
             why = self._explanations(asked, question, page.hits, mode)
         found = answered(page.best, nothing=cursor is None and not page.hits)
+        if cursor is None and found is not False:
+            self.library.note(question.vectors, question.languages)
         counts = self.library.facets(where, phrases=asked.phrases, without=asked.without) if facets else None
         took_ms = (time.perf_counter() - started) * 1000
         return Answer(guess, page.hits, own, under, why, page.next_cursor, took_ms, page.best, found, counts, group)

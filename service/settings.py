@@ -41,6 +41,13 @@ class Settings:
         default=True,
         metadata={"meaning": "whether a new library keeps token vectors to re-rank by: on or off"},
     )
+    warming: bool | None = field(
+        default=None,
+        metadata={
+            "meaning": "whether the language means follow the library's passages and questions: on or off"
+            " (which removes what questions have left); not set, as the library is"
+        },
+    )
     host: str = field(
         default="127.0.0.1",
         metadata={"meaning": "the address that dragoman serve listens on"},
@@ -99,7 +106,7 @@ def _read(name: str, text: str) -> object:
         return Path(text).expanduser()
     if name in ("model", "backend", "host"):
         return text
-    if name == "late_interaction":
+    if name in ("late_interaction", "warming"):
         if text.lower() not in SWITCH:
             raise InvalidSetting(f"{variable(name)} must be on or off, not {text!r}.")
         return SWITCH[text.lower()]

@@ -259,11 +259,18 @@ def status(data: Data = None, as_json: AsJson = False) -> None:
         out(json.dumps(found, ensure_ascii=False))
         return
     languages = sorted(found.pop("languages").items(), key=lambda item: (-item[1], item[0]))
+    warmth = [f"{code} {each['share']:.0%}" for code, each in sorted(found.pop("warmth").items())]
     rows = [
         ("data", str(settings.data)),
         *((name.replace("_", " "), str(value)) for name, value in found.items()),
     ]
-    print_rows([*rows, ("languages", ", ".join(f"{code} {count}" for code, count in languages) or "none")])
+    print_rows(
+        [
+            *rows,
+            ("warmth", ", ".join(warmth) or "none"),
+            ("languages", ", ".join(f"{code} {count}" for code, count in languages) or "none"),
+        ]
+    )
 
 
 @app.command()
@@ -318,6 +325,9 @@ def evaluate(
         int | None, typer.Option(min=1, metavar="N", help="A sample of so many questions in each language.")
     ] = None,
     seed: Annotated[int, typer.Option(metavar="S", help="What the sample is drawn with.")] = 0,
+    warm: Annotated[
+        bool, typer.Option("--warm", help="With language means from these very articles and questions.")
+    ] = False,
     answerable: Annotated[
         bool,
         typer.Option(
@@ -373,11 +383,13 @@ def evaluate(
                 backend=settings.backend,
                 cache=settings.cache,
                 late_interaction=settings.late_interaction,
+                warming=warm or settings.warming,
                 report=say,
                 progress=progress,
             )
 
-        sample: dict[str, Any] = {"queries_per_language": queries_per_language, "seed": seed, "progress": progress}
+        sample: dict[str, Any] = {"queries_per_language": queries_per_language, "seed": seed, "warm": warm}
+        sample["progress"] = progress
         if answerable:
             show, report = print_answerable, measure_answerable(folder, opened, mode=_mode(mode), **sample)
         elif modes:
@@ -448,6 +460,7 @@ def _engine(settings: Settings, *, create: bool, read_only: bool | None = None) 
             cache=settings.cache,
             read_only=not create if read_only is None else read_only,
             late_interaction=settings.late_interaction,
+            warming=settings.warming,
             report=say,
             progress=progress,
         )

@@ -71,6 +71,7 @@ def evaluate(
     pairs: Sequence[Pair] = (),
     queries_per_language: int | None = None,
     seed: int = 0,
+    warm: bool = False,
     calibration: bool = False,
     progress: Advance | None = None,
     report: Callable[[str], None] | None = None,
@@ -82,7 +83,8 @@ def evaluate(
     language is detected for ranking, as a user's is; `metadata` only tells which pair it belongs to.
     With `calibration`, each question is asked a second time, over the same pairs and over all languages, and the report
     tells besides how many `questions` there are, how many first hits (`asked`), their `ece` and `reliability`.
-    `progress` is told a stage and its fraction done, `report` what is odd about the folder.
+    With `warm` the library's means first follow these very articles and questions (`Library.warm`), which must have
+    been opened with warming. `progress` is told a stage and its fraction done, `report` what is odd about the folder.
 
     Raises InvalidJudgments, and what the engine raises.
     """
@@ -90,7 +92,7 @@ def evaluate(
     judged = _judged(folder, queries_per_language, seed, report)
     with _filled(judged.drafts, open_engine, progress) as (engine, languages):
         chosen = judged.by_pair(languages, pairs)
-        batches = encode(engine, judged, progress)
+        batches = encode(engine, judged, progress, warm=warm)
         run = rank(engine, batches, chosen, mode, progress)
         told = _told(judged, engine, mode, time.perf_counter() - started)
         told |= figures(judged, languages, chosen, run)
@@ -108,6 +110,7 @@ def compare(
     pairs: Sequence[Pair] = (),
     queries_per_language: int | None = None,
     seed: int = 0,
+    warm: bool = False,
     progress: Advance | None = None,
     report: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
@@ -122,7 +125,7 @@ def compare(
     scores: list[Scores] = []
     with _filled(judged.drafts, open_engine, progress) as (engine, languages):
         chosen = judged.by_pair(languages, pairs)
-        batches = encode(engine, judged, progress)
+        batches = encode(engine, judged, progress, warm=warm)
         common = time.perf_counter() - started
         for mode in modes:
             began = time.perf_counter()
@@ -141,6 +144,7 @@ def answerable(
     mode: Mode = "hybrid",
     queries_per_language: int | None = None,
     seed: int = 0,
+    warm: bool = False,
     progress: Advance | None = None,
 ) -> dict[str, Any]:
     """Return how well relevance tells whether anything answers, on the judgments in `folder` with half of the answers
@@ -155,7 +159,7 @@ def answerable(
     gone = judged.every_second_article()
     kept = [draft for draft in judged.drafts if draft.id not in gone]
     with _filled(kept, open_engine, progress) as (engine, languages):
-        batches = encode(engine, judged, progress)
+        batches = encode(engine, judged, progress, warm=warm)
         codes = sorted(set(languages.values()))
         pairs = [(asked, code) for asked in sorted({batch.language for batch in batches}) for code in codes]
         hits = first_hits(engine, judged, languages, batches, pairs, mode, progress)
@@ -179,11 +183,12 @@ def measures(
     *,
     mode: Mode = "hybrid",
     pairs: Sequence[Pair] = (),
+    warm: bool = False,
     progress: Advance | None = None,
 ) -> dict[str, Any]:
     """Return the measures by pair, their means, and those of all languages together, over a library that is filled."""
     chosen = judged.by_pair(article_languages, pairs)
-    run = rank(engine, encode(engine, judged, progress), chosen, mode, progress)
+    run = rank(engine, encode(engine, judged, progress, warm=warm), chosen, mode, progress)
     return figures(judged, article_languages, chosen, run)
 
 
@@ -217,8 +222,8 @@ def fill(engine: Engine, drafts: Sequence[Draft], progress: Advance | None) -> d
     return languages
 
 
-def encode(engine: Engine, judged: Judgments, progress: Advance | None) -> list[Batch]:
-    """Encode the judged questions, those of one language together, telling how far it is."""
+def encode(engine: Engine, judged: Judgments, progress: Advance | None, *, warm: bool = False) -> list[Batch]:
+    """Encode the judged questions, those of one language together, telling how far it is; `warm` the library then."""
     by_language: dict[str, list[str]] = defaultdict(list)
     for identity in sorted(judged.qrels):
         by_language[judged.languages[identity]].append(identity)
@@ -230,6 +235,10 @@ def encode(engine: Engine, judged: Judgments, progress: Advance | None) -> list[
             batches.append(Batch(language, some, engine.questions([judged.queries[each] for each in some])))
             encoded += len(some)
             _tell(progress, "encoding questions", encoded / len(judged.qrels))
+    if warm:
+        for batch in batches:
+            engine.library.note(batch.questions.vectors, batch.questions.languages)
+        engine.library.warm()
     return batches
 
 

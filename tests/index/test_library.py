@@ -22,6 +22,7 @@ from index import (
     parse_filter,
 )
 from index.fusion import Relevance
+from index.migrations import SCHEMA
 from index.neutral import Priors
 from tests.index.samples import DIM, Vectors, article, found, open_library, passages, put, units, vector_of
 
@@ -321,7 +322,7 @@ def test_status(numbers: Library) -> None:
 
     assert (status.articles, status.passages, status.change) == (3, 6, 3)
     assert status.languages == {"bn": 2, "hi": 1}
-    assert (status.model, status.dim, status.backend, status.schema) == ("numbers", DIM, "faiss", 2)
+    assert (status.model, status.dim, status.backend, status.schema) == ("numbers", DIM, "faiss", SCHEMA)
     assert (status.late_interaction, status.token_passages) == (False, 0)
     assert status.size_bytes == sum(path.stat().st_size for path in numbers.folder.iterdir())
 

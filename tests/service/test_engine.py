@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -225,3 +226,18 @@ def test_questions_know_their_languages(toy_engine: Engine) -> None:
     assert isinstance(given, Questions)
     assert given.languages == [{"en": 1.0}]
     assert max(detected.languages[0], key=lambda code: detected.languages[0][code]) == "bn"
+
+
+def test_answered_questions_count_for_the_means_where_warming_is_on(tmp_path: Path) -> None:
+    """Each once, whatever pages of it are asked for; none of them while warming is off."""
+    for warming, kept in ((False, {}), (True, {"bn": 25})):
+        folder = tmp_path / str(warming)
+        with Engine(
+            ToyEncoder(), Library.open(folder, model="toy", fingerprint="toy-1", dim=32, warming=warming)
+        ) as engine:
+            list(engine.add([FLOOD_BN, Draft("বন্যা", id="other", language="bn")]))
+            for _ in range(25):
+                answer = engine.search("নদী", query_language="bn", limit=1)
+                engine.search("নদী", query_language="bn", limit=1, cursor=answer.next_cursor)
+        with Library.open(folder, model="toy", fingerprint="toy-1", dim=32) as library:
+            assert {code: each.queries for code, each in library.status().warmth.items() if each.queries} == kept

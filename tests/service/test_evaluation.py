@@ -8,7 +8,8 @@ import pytest
 from index import Library
 from service.engine import Engine
 from service.errors import InvalidJudgments
-from service.evaluation import Judgments, answerable, compare, evaluate, measure, parse_pairs
+from service.evaluation import Judgments, answerable, compare, evaluate, fill, measure, parse_pairs
+from service.evaluation.runs import encode
 from tests.fakes import ToyEncoder
 
 CORPUS = [
@@ -48,9 +49,9 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def open_toy(folder: Path) -> Engine:
+def open_toy(folder: Path, *, warming: bool | None = None) -> Engine:
     """Open an engine with the toy encoder."""
-    library = Library.open(folder, model="toy", fingerprint="toy-1", dim=32)
+    library = Library.open(folder, model="toy", fingerprint="toy-1", dim=32, warming=warming)
     return Engine(ToyEncoder(), library)
 
 
@@ -141,6 +142,26 @@ def test_raw_is_the_same_where_nothing_is_known_of_the_model(folder: Path) -> No
     report = evaluate(folder, open_toy, mode="raw")
     assert report["mode"] == "raw"
     assert report["pooled"]["same_language_top1"] == 0.75
+
+
+def test_warm_means_come_from_the_very_articles_and_questions(folder: Path, tmp_path: Path) -> None:
+    """The library's means follow what was filled in and what is asked; questions of few go uncounted."""
+    asked = {f"en:w{n}": f"how high did the water of river {n} rise" for n in range(30)}
+    more = [{"_id": each, "text": text, "metadata": {"language": "en"}} for each, text in asked.items()]
+    (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, [*QUERIES, *more])))
+    with (folder / "qrels" / "test.tsv").open("a") as rows:
+        rows.writelines(f"{each}\ten:1\t1\n" for each in asked)
+    judged = Judgments.read(folder)
+
+    with open_toy(tmp_path / "library", warming=True) as engine:
+        fill(engine, judged.drafts, None)
+        batches = encode(engine, judged, None, warm=True)
+        warmth = engine.library.status().warmth
+    sure = sum(each.get("en", 0) >= 0.8 for batch in batches for each in batch.questions.languages)
+
+    assert {code: each.passages for code, each in warmth.items()} == {"bn": 2, "en": 2}
+    assert (warmth["en"].queries, warmth["bn"].queries) == (sure, 0)
+    assert sure >= 25
 
 
 def test_pairs_are_chosen(folder: Path) -> None:

@@ -31,6 +31,12 @@ def test_environment() -> None:
     assert (settings.data, settings.port, settings.model, settings.host) == (Path("/d"), 9, "m", "127.0.0.1")
 
 
+def test_warming_is_on_or_off_or_not_said() -> None:
+    """Not said is neither: a library that exists goes on as it is."""
+    told = [Settings.from_environment({"DRAGOMAN_WARMING": each}).warming for each in ("on", "off", "")]
+    assert told == [True, False, None]
+
+
 def test_command_line_goes_first() -> None:
     """What the caller gives goes before the environment, unless it is None."""
     settings = Settings.from_environment({"DRAGOMAN_PORT": "9", "DRAGOMAN_HOST": "h"}, port=10, host=None)
@@ -43,6 +49,7 @@ def test_command_line_goes_first() -> None:
         ("DRAGOMAN_PORT", "eighty", "DRAGOMAN_PORT must be a whole number, not 'eighty'"),
         ("DRAGOMAN_PORT", "70000", "from 0 to 65535, not 70000"),
         ("DRAGOMAN_BACKEND", "abacus", "auto, openvino, torch, not 'abacus'"),
+        ("DRAGOMAN_WARMING", "lukewarm", "DRAGOMAN_WARMING must be on or off, not 'lukewarm'"),
         ("DRAGOMAN_MAX_QUERY_CHARS", "0", "DRAGOMAN_MAX_QUERY_CHARS must be at least 1"),
     ],
 )
