@@ -28,13 +28,14 @@ from embed import (
     detect,
     load_encoder,
     normalise,
-    sentences,
     split,
 )
 from index import Article, Count, Filter, Group, Hit, Library, Mode, Passage, TokenSpace, cut, parse_filter
+from service.batching import ROOM, Batching
+from service.priority import yielding
 from service.query import Query
 from service.reading import Draft
-from service.why import Explanation, Side, best_sentence, explained
+from service.why import Explanation, SentencesKept, Side, explained
 
 Action = Literal["added", "replaced", "unchanged"]
 Pool = list[tuple[Article, list[Passage], list[int]]]  # articles, their passages, and which of these to encode
@@ -104,9 +105,11 @@ class Questions:
 class Engine:
     """An encoder and a library, put together."""
 
-    def __init__(self, encoder: Encoder, library: Library) -> None:
+    def __init__(self, encoder: Encoder, library: Library, *, query_cache_bytes: int = ROOM) -> None:
         self.encoder = encoder
         self.library = library
+        self._batching = Batching(encoder, tokens=self._compared() is not None, room=query_cache_bytes)
+        self._sentences = SentencesKept(encoder)
 
     @classmethod
     def open(
@@ -118,13 +121,15 @@ class Engine:
         cache: Path | None = None,
         read_only: bool = False,
         late_interaction: bool = True,
+        query_cache_bytes: int = ROOM,
         report: Callable[[str], None] | None = None,
         progress: Progress | None = None,
     ) -> Self:
         """Open the library in `folder`, made if absent, with the model it was built with.
 
-        `model` chooses the model of a new library; for one that exists it must be the same. `report` is told a
-        sentence where something is not as usual, `progress` a stage and its fraction done (0..1) of long work.
+        `model` chooses the model of a new library; for one that exists it must be the same. Of questions asked lately
+        `query_cache_bytes` are remembered as they were encoded. `report` is told a sentence where something is not as
+        usual, `progress` a stage and its fraction done (0..1) of long work.
 
         Raises `embed.ModelUnavailable`, `index.ModelMismatch`, `index.DamagedLibrary` and their kin.
         """
@@ -141,20 +146,23 @@ class Engine:
             read_only=read_only,
             late_interaction=late_interaction,
         )
-        return cls(encoder, library)
+        return cls(encoder, library, query_cache_bytes=query_cache_bytes)
 
-    def add(self, drafts: Iterable[Draft], advance: Callable[[int], None] | None = None) -> Generator[Outcome]:
+    def add(
+        self, drafts: Iterable[Draft], advance: Callable[[int], None] | None = None, *, serving: bool = False
+    ) -> Generator[Outcome]:
         """Yield the outcome of each draft, in order, once the article is durable and found by searches.
 
         Passages of several articles are encoded together; each article is one transaction. While one pool is encoded
         the next is read and cut, and the one before is written. `advance(n)` is told of every n passages encoded, by
-        the thread that encodes. What was yielded is kept whatever happens to the process afterwards.
+        the thread that encodes. While `serving`, encoding leaves the cores to searches that want them. What was yielded
+        is kept whatever happens to the process afterwards.
         """
         pending: Counter[str] = Counter()
         under_way: deque[tuple[Pool, Future[Encoded]]] = deque()
         # The encoder has the cores already: NumPy's threads beside its own would wait for each other.
         single = threadpool_limits(1, "blas")
-        with single, self.library.writing(), ThreadPoolExecutor(1, "encoding") as encoding:
+        with single, self.library.writing(), _encoding(serving) as encoding:
             for pool in self._pools(map(self._prepare, drafts), pending):
                 under_way.append((pool, encoding.submit(self._encode, pool, advance)))
                 if len(under_way) > 1:
@@ -191,7 +199,7 @@ class Engine:
         asked = Query.read(query)
         guess = detect(asked.text) if query_language is None else certain(query_language)
         where = parse_filter(with_codes(filter), [normalise(language) for language in languages])
-        question = self._encoded([asked.text], [guess])
+        question = self._asked(asked.text, guess)
         page = self.library.search(
             question.vectors[0],
             guess.probabilities,
@@ -242,13 +250,8 @@ class Engine:
         query = space.query(question.tokens[0], question.languages[0])
         kept = self.library.tokens([hit.row for hit in hits])
         found: list[tuple[int, int] | None] = []
-        for hit in hits:
-            text = hit.passage.text
-            cut = sentences(text, hit.article.language)
-            if len(cut) == 1:
-                best: tuple[int, int] | None = cut[0]
-            else:
-                best = best_sentence(cut, self.encoder.token_spans(text), query, kept[hit.row])
+        for hit, told in zip(hits, self._sentences.of(hits), strict=True):
+            best = told.best(query, kept[hit.row])
             found.append(None if best is None else (hit.passage.start + best[0], hit.passage.start + best[1]))
         return found
 
@@ -313,6 +316,7 @@ class Engine:
 
     def close(self) -> None:
         """Close the library; what was acknowledged is on disk already."""
+        self._batching.close()
         self.library.close()
 
     def __enter__(self) -> Self:
@@ -320,6 +324,12 @@ class Engine:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _asked(self, text: str, guess: Guess) -> Questions:
+        """Encode one question, with others that are asked meanwhile."""
+        encoded = self._batching.encode(text)
+        tokens = None if encoded.tokens is None else [encoded.tokens]
+        return Questions(encoded.vector[None], [guess.probabilities], [text], tokens)
 
     def _encoded(self, queries: Sequence[str], guesses: Sequence[Guess]) -> Questions:
         """Encode questions of known languages."""
@@ -407,6 +417,11 @@ class Engine:
             if not pending[article.id]:
                 del pending[article.id]
             yield Outcome(article.id, action, len(passages), article.language)
+
+
+def _encoding(serving: bool) -> ThreadPoolExecutor:
+    """Return the thread that encodes what is added."""
+    return ThreadPoolExecutor(1, "encoding", initializer=yielding if serving else None)
 
 
 def answered(relevance: float | None, *, nothing: bool) -> bool | None:
