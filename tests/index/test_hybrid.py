@@ -7,7 +7,7 @@ import pytest
 
 from index import DamagedLibrary, Library, NotCalibrated
 from index.hybrid import WINDOW
-from index.library import MOST_LEXICAL
+from index.ranking import MOST_LEXICAL
 from tests.index.samples import article, open_library, passages, put, units, vector_of
 
 MODEL, DEPTH = "intfloat/multilingual-e5-small", 384

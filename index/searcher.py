@@ -1,0 +1,468 @@
+"""Searching a library: from a question to rows, pages and groups, all of it at one change of what is stored."""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index import changes, grouping, stories, tables
+from index.changes import Change, Rows
+from index.cursor import Cursor, fingerprint
+from index.dense import DenseIndex, Place, best
+from index.errors import NotCalibrated, PassageNotFound
+from index.facets import FACETS, Facets
+from index.filters import Filter
+from index.fusion import Evidence, probability
+from index.grouping import Found
+from index.hybrid import NEAREST, WINDOW, Asked, Held, Hybrid, Source
+from index.lexical import Lexical
+from index.lexicon import Lexicon, among
+from index.neutral import Neutral
+from index.ranking import WINDOWED, Opening, Ranking
+from index.records import Count, Group, Hit, LibraryInfo, Mode, Page
+from index.recovery import Space
+from index.selection import Selection
+from index.store import Store
+from index.tables import Vectors
+from index.tokens import TokenSpace
+
+Answer = TypeVar("Answer")
+
+
+class Searcher:
+    """What is stored, to be searched: the indexes derived from it, and what is known of the model. Safe to use from
+    many threads.
+    """
+
+    def __init__(self, store: Store, info: LibraryInfo) -> None:
+        """Not for callers: `Library.open` makes one."""
+        self.model, self.fingerprint, self.dim = info.model, info.fingerprint, info.dim
+        self._store = store
+        self._selection = Selection()
+        self._facets = Facets()
+        self._neutral = Neutral.for_model(info.model)
+        neutral = Space(
+            store,
+            info.dim,
+            self._neutral.passages,
+            fingerprint=info.fingerprint,
+            identity=self._neutral.identity,
+            keep=True,
+        )
+        raw = Space(
+            store,
+            info.dim,
+            lambda vectors, _: vectors,
+            fingerprint=info.fingerprint,
+            identity="none",
+            keep=False,
+        )
+        # Where nothing is known of the model the neutral space is the raw one.
+        self._spaces: dict[Literal["dense", "raw"], Space] = {
+            "dense": neutral,
+            "raw": neutral if self._neutral.identity == "none" else raw,
+        }
+        self._lexical = Lexical(store, keep=True)
+        known = TokenSpace.of(self._neutral.priors)
+        # None where no token vectors are kept, or only ones of another kind than this version compares.
+        self.token_space = known if known and known.identity == info.tokens else None
+        self.hybrid = Hybrid(self._neutral, self.token_space)
+        self._held: tuple[Change | None, Held] = (None, Held())
+
+    def load(self) -> None:
+        """Bring the indexes into memory now; else the first search does."""
+        self._spaces["dense"].catch_up()
+        self._lexical.catch_up()
+
+    def rank(
+        self,
+        queries: Vectors,
+        languages: Sequence[Mapping[str, float]],
+        k: int,
+        wheres: Sequence[Filter | None] = (None,),
+        mode: Mode = "dense",
+        texts: Sequence[str] | None = None,
+        tokens: Sequence[Vectors] | None = None,
+    ) -> list[Rows]:
+        """Return for each filter the rows (q, k) of the best passages for each query vector (q, dim), best first.
+
+        `languages` holds for each query the probabilities of its languages. Where fewer than k match, row -1 fills
+        up. Mode `raw` compares the encoder's own vectors. `texts`, and `tokens`, the raw token vectors, are what modes
+        `hybrid` and `lexical` need besides.
+        """
+        vectors = self._queries(queries, languages, mode)
+        ranked = [np.full((len(vectors), k), -1, np.int64) for _ in wheres]
+
+        def ask(source: Source, _: Rows | None) -> list[Rows]:
+            held = self._holding(source.change)
+            alloweds = self._filtered(source, wheres)
+            depth = max(k, NEAREST) if mode == "hybrid" else k
+            nearest = [source.index.search(vectors, depth, allowed)[1] for allowed in alloweds]
+            if mode in ("dense", "raw"):
+                return nearest
+            for number in range(len(vectors)):
+                asked = self._asked(vectors[number], languages[number], number, texts, tokens)
+                if mode == "lexical":
+                    orders = [self.hybrid.lexical(asked, source, allowed, k, held) for allowed in alloweds]
+                else:
+                    near = [rows[number][rows[number] >= 0] for rows in nearest]
+                    windows = self.hybrid.windows(asked, near, alloweds, source, held)
+                    orders = [np.append(own, n[~np.isin(n, own)]) for (own, _), n in zip(windows, near, strict=True)]
+                for rows, order in zip(ranked, orders, strict=True):
+                    rows[number, : min(k, len(order))] = order[:k]
+            return ranked
+
+        with self._consistent(mode, None, ask) as (_, found):
+            return found
+
+    def first(
+        self,
+        queries: Vectors,
+        languages: Sequence[Mapping[str, float]],
+        wheres: Sequence[Filter | None] = (None,),
+        mode: Mode = "dense",
+        texts: Sequence[str] | None = None,
+        tokens: Sequence[Vectors] | None = None,
+    ) -> tuple[Rows, Vectors]:
+        """Return for each filter and query the row of the first hit, -1 where there is none, and how relevant it is,
+        (filters, q) each: its relevance; in mode `raw`, and without calibration, its similarity. As `rank` otherwise.
+        """
+        vectors = self._queries(queries, languages, mode)
+        shape = (len(wheres), len(vectors))
+        first, relevance = np.full(shape, -1, np.int64), np.zeros(shape, np.float32)
+
+        def ask(source: Source, _: Rows | None) -> tuple[Rows, Vectors]:
+            held = self._holding(source.change)
+            alloweds = self._filtered(source, wheres)
+            depth = NEAREST if mode == "hybrid" else 1
+            nearest = [source.index.search(vectors, depth, allowed) for allowed in alloweds]
+            for number in range(len(vectors)):
+                asked = self._asked(vectors[number], languages[number], number, texts, tokens)
+                if mode == "hybrid":
+                    near = [rows[number][rows[number] >= 0] for _, rows in nearest]
+                    windows = self.hybrid.windows(asked, near, alloweds, source, held)
+                    found = [(rows[:1], probability(logits[:1])) for rows, logits in windows]
+                elif mode == "lexical":
+                    tops = [self.hybrid.lexical(asked, source, allowed, 1, held) for allowed in alloweds]
+                    found = [(top, probability(self.hybrid.judge(asked, top, source, held)[1])) for top in tops]
+                else:
+                    found = [
+                        (rows[number][:1], self._relevance(scores[number][:1], asked.vector, mode))
+                        for scores, rows in nearest
+                    ]
+                for place, (row, chance) in enumerate(found):
+                    if len(row) and row[0] >= 0:
+                        first[place, number], relevance[place, number] = row[0], chance[0]
+            return first, relevance
+
+        with self._consistent(mode, None, ask) as (_, answered):
+            return answered
+
+    def offsets(self, query: Mapping[str, float], passage: str, mode: Mode) -> tuple[Vectors, Vectors]:
+        """Return what is subtracted, (dim,) each, of the vectors of a query of these languages and of a passage in one,
+        before `search` compares them in this mode.
+        """
+        if mode == "raw" or self._neutral.priors is None:
+            return np.zeros(self.dim, np.float32), np.zeros(self.dim, np.float32)
+        return self._neutral.query_offsets([query])[0], self._neutral.passage_offsets([passage])[0]
+
+    def _row(self, connection: sqlite3.Connection, passage_id: str) -> int:
+        row = tables.row_of(connection, passage_id)
+        if row is None:
+            raise PassageNotFound(f"There is no passage {passage_id!r}; the search gives ids that exist.")
+        return row
+
+    def _filtered(self, source: Source, wheres: Sequence[Filter | None]) -> list[Rows | None]:
+        """Return for each filter the rows, ascending, that it lets through; None for all."""
+        return [self._selection.rows(source.connection, where, source.change) if where else None for where in wheres]
+
+    def _holding(self, change: Change) -> Held:
+        """Return what was read while other questions were ranked at this change."""
+        at, held = self._held
+        if at != change:
+            held = Held()
+            self._held = change, held
+        return held
+
+    def _relevance(self, scores: Vectors, query: Vectors, mode: Mode) -> NDArray[np.float64]:
+        if mode == "raw" or not self._neutral.calibrated:
+            return scores.astype(np.float64)
+        return self._neutral.relevance(scores, query)
+
+    def search(
+        self,
+        query: Vectors,
+        language: Mapping[str, float],
+        *,
+        limit: int = 10,
+        where: Filter | None = None,
+        mode: Mode = "dense",
+        min_relevance: float | None = None,
+        cursor: str | None = None,
+        text: str = "",
+        tokens: Vectors | None = None,
+        phrases: Sequence[str] = (),
+        without: Sequence[str] = (),
+        group: Group = "none",
+    ) -> Page:
+        """Return the best passages for one query vector (dim,), at most `limit`, after `cursor` if one is
+        given.
+
+        `language` holds the probabilities of the query's languages. `text` and `tokens`, the raw token vectors
+        (t, token_dim), are what mode `hybrid` needs besides, and mode `lexical` the text. Of `phrases` each must
+        occur, and none of the words in `without`. With `group` a hit is the best passage of an article, or of a story,
+        and `limit` counts those. Whatever is added between pages, no hit comes twice and none that
+        was there is left out. Raises InvalidCursor, NotCalibrated, DamagedLibrary.
+        """
+        where = where or Filter()
+        if min_relevance is not None and (mode == "raw" or not self._neutral.calibrated):
+            raise NotCalibrated(
+                f"Relevance is not known in mode {mode!r} for the model {self.model!r}: leave min_relevance out."
+            )
+        identity = f"{self._neutral.identity} {self.hybrid.identity if mode in WINDOWED else ''}"
+        mark = fingerprint(query, language, where, mode, identity, text, phrases, without, group)
+        after = Cursor.decode(cursor, mark) if cursor is not None else None
+        vector = self._queries(query[None], [language], mode)[0]
+        asked = self._asked(vector, language, 0, [text], None if tokens is None else [tokens])
+
+        if group != "none":
+            return self._grouped(asked, query, mode, where, limit, after, min_relevance, phrases, without, group, mark)
+
+        def ask(source: Source, allowed: Rows | None) -> Opening:
+            ranking = Ranking(asked, mode, source, allowed, self.hybrid, self._neutral)
+            return ranking.page(limit, after, min_relevance)
+
+        with self._consistent(mode, where, ask, phrases, without) as (connection, found):
+            places = found.places
+            read = tables.read_rows(connection, [place.row for place in places[:limit]])
+        seen = after.rank if after else 0
+        hits = []
+        for rank, ((score, row), chance) in enumerate(zip(places[:limit], found.relevance, strict=False), seen + 1):
+            passage, article, raw = read[row]
+            # A sum of float32 can exceed 1 by its last bit, which no cosine does.
+            hits.append(Hit(rank, passage, article, cosine(score), cosine(float(raw @ query)), chance, row))
+        if len(places) <= limit:
+            return Page(hits, None, found.best)
+        then = Cursor(places[limit - 1], seen + limit, mark, found.window, found.best)
+        return Page(hits, then.encode(), found.best)
+
+    def similar(
+        self, passage_id: str, *, limit: int = 10, where: Filter | None = None, same_language: bool = False
+    ) -> list[Hit]:
+        """Return the passages of other articles that say most nearly what a stored one says, at most `limit`.
+
+        Only those in other languages than its own, unless `same_language`, or `where` itself names languages. Both
+        sides are compared as passages: by their vectors in the neutral space, and the first `WINDOW` by their token
+        vectors where they are kept. Relevance is of questions, and None. Raises PassageNotFound, DamagedLibrary.
+        """
+        where = where or Filter()
+        anywhere = same_language or where != where.without("language")
+
+        def ask(source: Source, _: Rows | None) -> tuple[int, list[Place]]:
+            row = self._row(source.connection, passage_id)
+            own = tables.languages_of(source.connection, [row])[row]
+            (allowed,) = self._filtered(source, [where if anywhere else where.outside(own)])
+            rows = source.index.rows() if allowed is None else allowed
+            rows = rows[~np.isin(rows, tables.siblings(source.connection, row))]
+            vector = source.index.vectors(np.array([row], np.int64))[0]
+            # No fewer than the window, so that the order does not depend on the limit.
+            places = best(source.index, vector, max(limit, WINDOW), rows)
+            return row, self.hybrid.closest(row, places, source)[:limit]
+
+        with self._consistent("dense", None, ask) as (connection, (row, places)):
+            read = tables.read_rows(connection, [row, *(place.row for place in places)])
+        _, _, asked = read[row]
+        hits = []
+        for rank, (score, found) in enumerate(places, 1):
+            passage, article, raw = read[found]
+            hits.append(Hit(rank, passage, article, cosine(score), cosine(float(raw @ asked)), None, found))
+        return hits
+
+    def facets(
+        self, where: Filter | None = None, *, phrases: Sequence[str] = (), without: Sequence[str] = ()
+    ) -> dict[str, list[Count]]:
+        """Return by facet (`language`, `source`) how many passages and articles have each value, most passages first.
+
+        Counted are all passages that a search with this filter, these phrases and exclusions looks at; each facet
+        without the filter's own conditions on it, so that what could be chosen instead is told. Raises DamagedLibrary.
+        """
+        where = where or Filter()
+
+        def ask(source: Source, said: Rows | None) -> dict[str, list[Count]]:
+            rows = source.index.rows() if said is None else said
+            holdings = self._facets.holdings(source.connection, source.change)
+            filtered = self._filtered(source, [where.without(name) for name in FACETS])
+            return {
+                name: holdings.count(name, rows if allowed is None else rows[among(rows, allowed)])
+                for name, allowed in zip(FACETS, filtered, strict=True)
+            }
+
+        with self._consistent("dense", None, ask, phrases, without) as (_, counted):
+            return counted
+
+    def _grouped(
+        self,
+        asked: Asked,
+        query: Vectors,
+        mode: Mode,
+        where: Filter,
+        limit: int,
+        after: Cursor | None,
+        least: float | None,
+        phrases: Sequence[str],
+        without: Sequence[str],
+        group: Group,
+        mark: str,
+    ) -> Page:
+        """Return a page of groups, each as its best hit."""
+
+        def ask(source: Source, allowed: Rows | None) -> tuple[list[list[Found]], Cursor]:
+            ranking = Ranking(asked, mode, source, allowed, self.hybrid, self._neutral)
+            return ranking.groups(limit, after, least, group)
+
+        with self._consistent(mode, where, ask, phrases, without) as (connection, (groups, start)):
+            shown = groups[:limit]
+            read = tables.read_rows(connection, [each.place.row for found in shown for each in found])
+        seen = after.rank if after else 0
+        hits = []
+        for rank, found in enumerate(shown, seen + 1):
+            own = {}
+            for each in found:
+                (score, row), (passage, article, raw) = each.place, read[each.place.row]
+                similar = cosine(score), cosine(float(raw @ query))
+                own[row] = Hit(rank, passage, article, *similar, each.relevance, row)
+            hits.append(grouping.told(found, own))
+        if len(groups) <= limit:
+            return Page(hits, None, start.best)
+        cursor = replace(start, place=shown[-1][0].place, rank=seen + limit, search=mark)
+        return Page(hits, cursor.encode(), start.best)
+
+    def likeness(self, where: Filter | None = None) -> tuple[list[str], stories.Likeness]:
+        """Return the ids of the articles (n) that a filter lets through, and how alike they are, for `index.stories`.
+
+        It is by what a search groups stories; here it is for those who fit or study it, or group a library of some
+        thousand articles as a whole: what it takes grows with the square of their number. Raises DamagedLibrary.
+        """
+
+        def ask(source: Source, allowed: Rows | None) -> tuple[list[str], stories.Likeness]:
+            rows = source.index.rows() if allowed is None else allowed
+            ids = tables.article_ids(source.connection, rows.tolist())
+            numbers = tables.article_numbers(source.connection, rows.tolist())
+            articles = {number: ids[row] for row, number in numbers.items()}
+            told = stories.read(source.connection, source.index, list(articles))
+            sample = self.hybrid.sample(source)
+            sampled = source.index.vectors(sample.rows)
+            return list(articles.values()), stories.likeness(told, sample, sampled, self._neutral)
+
+        with self._consistent("dense", where, ask) as (_, found):
+            return found
+
+    def evidence(
+        self,
+        query: Vectors,
+        language: Mapping[str, float],
+        wheres: Sequence[Filter | None],
+        k: int,
+        *,
+        text: str,
+        tokens: Vectors | None,
+    ) -> tuple[Evidence, Rows]:
+        """Return what speaks for the passages nearest to a query under any of the filters, `k` under each, and their
+        rows (n,), ascending. It is what `search` weighs; here it is for those who fit or study the weights.
+        """
+        vector = self._queries(query[None], [language], "hybrid")[0]
+        asked = self._asked(vector, language, 0, [text], None if tokens is None else [tokens])
+
+        def ask(source: Source, _: Rows | None) -> tuple[Evidence, Rows]:
+            nearest = [
+                source.index.search(vector[None], k, allowed)[1][0] for allowed in self._filtered(source, wheres)
+            ]
+            rows = np.unique(np.concatenate(nearest))
+            rows = rows[rows >= 0]
+            return self.hybrid.evidence(asked, rows, source, [None], Held(), late=True), rows
+
+        with self._consistent("hybrid", None, ask) as (_, found):
+            return found
+
+    def _queries(self, queries: Vectors, languages: Sequence[Mapping[str, float]], mode: Mode) -> Vectors:
+        return queries if mode == "raw" else self._neutral.queries(queries, languages)
+
+    def _asked(
+        self,
+        vector: Vectors,
+        language: Mapping[str, float],
+        number: int,
+        texts: Sequence[str] | None,
+        tokens: Sequence[Vectors] | None,
+    ) -> Asked:
+        """Return a question as it is ranked."""
+        space = self.token_space
+        small = space.query(tokens[number], language) if space and tokens is not None and len(tokens[number]) else None
+        return Asked(vector, language, texts[number] if texts is not None else "", small)
+
+    def _allowed(
+        self,
+        connection: sqlite3.Connection,
+        lexicon: Lexicon | None,
+        index: DenseIndex,
+        where: Filter | None,
+        phrases: Sequence[str],
+        without: Sequence[str],
+    ) -> Rows | None:
+        """Return the rows, ascending, that filter, phrases and exclusions let through; None for all."""
+        allowed = self._selection.rows(connection, where, changes.current(connection)) if where else None
+        if not phrases and not without:
+            return allowed
+        assert lexicon is not None
+        rows = index.rows() if allowed is None else allowed
+        for phrase in phrases:
+            rows = rows[np.isin(rows, lexicon.phrase(phrase))]
+        for words in without:
+            rows = rows[~np.isin(rows, lexicon.phrase(words))]
+        return rows
+
+    @contextmanager
+    def _consistent(
+        self,
+        mode: Mode,
+        where: Filter | None,
+        ask: Callable[[Source, Rows | None], Answer],
+        phrases: Sequence[str] = (),
+        without: Sequence[str] = (),
+    ) -> Iterator[tuple[sqlite3.Connection, Answer]]:
+        """Put a question to the indexes and go on reading the database, all at the same change.
+
+        The indexes are held before the database is first read, so they are never ahead; where one is behind, because
+        this or another process wrote, it catches up first. The log of changes tells, in one read of its last
+        row.
+        """
+        space = self._spaces["raw" if mode == "raw" else "dense"]
+        lexical = self._lexical if mode in WINDOWED or phrases or without else None
+        nothing = nullcontext((None, None))
+        while True:
+            with self._store.reading() as connection:
+                with (
+                    space.shared() as (index, change),
+                    nothing if lexical is None else lexical.shared() as (lexicon, at),
+                ):
+                    now = changes.current(connection)
+                    whole = now == change and (lexical is None or now == at)
+                    answer = None
+                    if whole:
+                        allowed = self._allowed(connection, lexicon, index, where, phrases, without)
+                        answer = ask(Source(connection, index, lexicon, now), allowed)  # type: ignore[arg-type]
+                if answer is not None:
+                    yield connection, answer
+                    return
+            space.catch_up()
+            if lexical:
+                lexical.catch_up()
+
+
+def cosine(score: float) -> float:
+    """Return a cosine that was summed in float32 as one: no more than 1."""
+    return min(1.0, max(-1.0, score))
