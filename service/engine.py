@@ -30,7 +30,7 @@ from embed import (
     normalise,
     split,
 )
-from index import Article, Count, Filter, Group, Hit, Library, Mode, Passage, TokenSpace, cut, parse_filter
+from index import Addition, Article, Count, Filter, Group, Hit, Library, Mode, Passage, TokenSpace, cut, parse_filter
 from service.batching import ROOM, Batching
 from service.priority import yielding
 from service.query import Query
@@ -153,7 +153,7 @@ class Engine:
     ) -> Generator[Outcome]:
         """Yield the outcome of each draft, in order, once the article is durable and found by searches.
 
-        Passages of several articles are encoded together; each article is one transaction. While one pool is encoded
+        Passages of several articles are encoded together, and written in one transaction. While one pool is encoded
         the next is read and cut, and the one before is written. `advance(n)` is told of every n passages encoded, by
         the thread that encodes. While `serving`, encoding leaves the cores to searches that want them. What was yielded
         is kept whatever happens to the process afterwards.
@@ -402,21 +402,27 @@ class Engine:
         return self.encoder.encode_passages(texts, advance, keep if space else None), codes
 
     def _keep(self, pool: Pool, encoded: Future[Encoded], pending: Counter[str]) -> Iterator[Outcome]:
-        """Write the articles of a pool, one transaction each, and yield what became of them."""
+        """Write the articles of a pool in one transaction, and yield what became of them."""
         vectors, codes = encoded.result()
         places = itertools.count()
+        additions = []
         for article, passages, todo in pool:
             own = {position: next(places) for position in todo}
-            action = self.library.add(
-                article,
-                passages,
-                {position: vectors[place] for position, place in own.items()},
-                {position: codes[place] for position, place in own.items() if place in codes},
+            additions.append(
+                Addition(
+                    article,
+                    passages,
+                    {position: vectors[place] for position, place in own.items()},
+                    {position: codes[place] for position, place in own.items() if place in codes},
+                )
             )
+        actions = self.library.add_all(additions)
+        for addition, action in zip(additions, actions, strict=True):
+            article = addition.article
             pending[article.id] -= 1
             if not pending[article.id]:
                 del pending[article.id]
-            yield Outcome(article.id, action, len(passages), article.language)
+            yield Outcome(article.id, action, len(addition.passages), article.language)
 
 
 def _encoding(serving: bool) -> ThreadPoolExecutor:
