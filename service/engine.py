@@ -6,6 +6,7 @@ environment: those are the business of the edges that stand on this module.
 
 import hashlib
 import itertools
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from embed import (
     Encoder,
     Guess,
     Progress,
+    cores,
     detect,
     load_encoder,
     normalise,
@@ -110,6 +112,8 @@ class Engine:
         self.library = library
         self._batching = Batching(encoder, tokens=self._compared() is not None, room=query_cache_bytes)
         self._sentences = SentencesKept(encoder)
+        # More threads at once than cores only take the interpreter from each other: half as many searches a second.
+        self._ranking = threading.Semaphore(cores())
 
     @classmethod
     def open(
@@ -200,26 +204,30 @@ class Engine:
         guess = detect(asked.text) if query_language is None else certain(query_language)
         where = parse_filter(with_codes(filter), [normalise(language) for language in languages])
         question = self._asked(asked.text, guess)
-        page = self.library.search(
-            question.vectors[0],
-            guess.probabilities,
-            text=asked.text,
-            tokens=question.tokens[0] if question.tokens else None,
-            phrases=asked.phrases,
-            without=asked.without,
-            limit=limit,
-            where=where,
-            mode=mode,
-            min_relevance=min_relevance,
-            cursor=cursor,
-            group=group,
-        )
-        inner = [each for hit in page.hits for each in hit.inner()]
-        best = self._best_sentences(question, [*page.hits, *inner])
-        own, under = best[: len(page.hits)], dict(zip([hit.row for hit in inner], best[len(page.hits) :], strict=True))
-        why: list[Explanation | None] = [None] * len(page.hits)
-        if explain:
-            why = self._explanations(asked, question, page.hits, mode)
+        with self._ranking:
+            page = self.library.search(
+                question.vectors[0],
+                guess.probabilities,
+                text=asked.text,
+                tokens=question.tokens[0] if question.tokens else None,
+                phrases=asked.phrases,
+                without=asked.without,
+                limit=limit,
+                where=where,
+                mode=mode,
+                min_relevance=min_relevance,
+                cursor=cursor,
+                group=group,
+            )
+            inner = [each for hit in page.hits for each in hit.inner()]
+            best = self._best_sentences(question, [*page.hits, *inner])
+            own, under = (
+                best[: len(page.hits)],
+                dict(zip([hit.row for hit in inner], best[len(page.hits) :], strict=True)),
+            )
+            why: list[Explanation | None] = [None] * len(page.hits)
+            if explain:
+                why = self._explanations(asked, question, page.hits, mode)
         found = answered(page.best, nothing=cursor is None and not page.hits)
         counts = self.library.facets(where, phrases=asked.phrases, without=asked.without) if facets else None
         took_ms = (time.perf_counter() - started) * 1000
