@@ -3,6 +3,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
@@ -44,6 +45,7 @@ def test_workers_serve_one_library_count_together_and_stop_together(tmp_path: Pa
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     try:
         assert process.stdout is not None
@@ -73,7 +75,8 @@ def test_workers_serve_one_library_count_together_and_stop_together(tmp_path: Pa
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):  # where all ended, as they should
+            os.killpg(process.pid, signal.SIGKILL)
     assert (process.returncode, errors) == (0, "")
     assert ready() == 0
 

@@ -294,7 +294,7 @@ def test_errors_of_the_library_have_their_status(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(toy_engine.library, "add", fail)
+    monkeypatch.setattr(toy_engine.library, "add_all", fail)
     answer = web.post("/v1/articles", json=BANK)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
