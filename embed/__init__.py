@@ -1,5 +1,6 @@
 """Models and languages: text in; vectors, spans and language codes out."""
 
+from embed.backends.openvino import cores
 from embed.encoder import DEFAULT_MODEL, BackendName, Encoder, KeepTokens, Progress, Vectors, load_encoder
 from embed.errors import BackendUnavailable, EmbedError, ModelUnavailable, UnknownLanguage
 from embed.explain import Pooled, shares
@@ -16,6 +17,7 @@ __all__ = [
     "Pooled",
     "Progress",
     "Vectors",
+    "cores",
     "load_encoder",
     "shares",
     # languages

@@ -19,13 +19,14 @@ from index.errors import (
 )
 from index.filters import Filter
 from index.filters import parse as parse_filter
-from index.library import Library
+from index.library import Addition, Library
 from index.neutral import Neutral
 from index.records import Article, Count, Group, Hit, LibraryInfo, Mode, Page, Passage, Problem, Status, cut
 from index.tokens import TokenSpace
 
 __all__ = [
     # what is kept and given
+    "Addition",
     "Article",
     "Count",
     "Group",

@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
 from importlib.metadata import version
@@ -19,6 +19,7 @@ from filelock import Timeout
 
 from index import changes, segments, sounds, tables, words
 from index.changes import Change
+from index.errors import LibraryError
 from index.lexicon import Lexicon, document, schema
 from index.records import Problem
 from index.segments import FOLDER, PATIENCE, BrokenIndex, Manifest, Work
@@ -85,7 +86,7 @@ class Lexical:
                     return
                 try:
                     if self._now is not None and changes.remembers(connection, self._now[1]) and not self._worn():
-                        self._replay(connection, self._now[1], now)
+                        self._now = self._replayed(connection, self._now[1], now)
                     else:
                         self._rebuild(connection, now, on_disk=True)
                 except (OSError, ValueError) as error:  # tantivy's own, where the disk is full
@@ -93,6 +94,38 @@ class Lexical:
                     self._rebuild(connection, now, on_disk=False)
             if self._unsaved >= max(OPEN_ROWS, OPEN_SHARE * self._count()):
                 self._save()
+
+    @contextmanager
+    def ahead(self) -> Iterator[Callable[[sqlite3.Connection], None]]:
+        """Give what is called with a transaction before it is committed: its passages are indexed then, and found when
+        the block ends, which is to be after the commit. So no search waits while they are indexed.
+
+        Where the block raises, or indexing fails, the next `catch_up` begins from what was published.
+        """
+        prepared: tuple[Lexicon, Change] | None = None
+
+        def follow(connection: sqlite3.Connection) -> None:
+            nonlocal prepared
+            now = changes.current(connection)
+            if self._now is None or self._now[1] == now:
+                return
+            if self._worn() or not changes.remembers(connection, self._now[1]):
+                return  # a search builds it anew
+            try:
+                prepared = self._replayed(connection, self._now[1], now)
+            except (LibraryError, OSError, ValueError) as error:
+                log.warning("the lexical index could not follow: %s", error)
+                self._forget()
+
+        with self._catching_up:
+            try:
+                yield follow
+            except BaseException:
+                if prepared is not None:
+                    self._forget()
+                raise
+            if prepared is not None:
+                self._now = prepared
 
     def close(self, *, wrote: bool) -> None:
         """Publish if that pays; `wrote` tells whether this process changed the library."""
@@ -151,15 +184,20 @@ class Lexical:
         change = Change(manifest.change, bytes.fromhex(manifest.mark))
         return manifest.identity == identity() and changes.remembers(connection, change)
 
-    def _replay(self, connection: sqlite3.Connection, since: Change, now: Change) -> None:
-        """Make the changes that came since."""
+    def _forget(self) -> None:
+        """Give up an index that holds what the database may not."""
+        self._now = self._index = None
+        self._drop()
+
+    def _replayed(self, connection: sqlite3.Connection, since: Change, now: Change) -> tuple[Lexicon, Change]:
+        """Make the changes that came since, and return the index as it is then."""
         assert self._index is not None
         removed = [row for row in changes.removed_since(connection, since.number).tolist() if row <= self._last]
         last, added = _write(self._index, connection, since.number, self._last, removed)
         self._last = last
         self._removed += len(removed)
         self._unsaved += len(removed) + added
-        self._now = Lexicon(self._index.searcher()), now
+        return Lexicon(self._index.searcher()), now
 
     def _rebuild(self, connection: sqlite3.Connection, now: Change, *, on_disk: bool) -> None:
         """Build the index from all that is stored, aside, and put it in the place of the old one."""

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -32,6 +32,20 @@ from index.tables import Vectors
 from index.tokens import TokenSpace
 
 Action = Literal["added", "replaced", "unchanged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """An article to be added, and its passages.
+
+    `vectors` holds, by position in `passages`, a unit vector (dim,) for each that `Library.missing` named; `tokens` its
+    token vectors as `token_space.compress` makes them, where they are kept.
+    """
+
+    article: Article
+    passages: Sequence[Passage]
+    vectors: Mapping[int, NDArray[np.float32]]
+    tokens: Mapping[int, bytes]
 
 
 class Library(Searcher):
@@ -200,30 +214,46 @@ class Library(Searcher):
         """Add an article, or put it in place of the one with its id: one transaction, durable when this
         returns.
 
-        `vectors` holds, by position in `passages`, a unit vector (dim,) for each that `missing` named;
-        `tokens` its token vectors as `token_space.compress` makes them, where they are kept.
+        As `add_all`.
+        """
+        (action,) = self.add_all([Addition(article, passages, vectors, tokens or {})])
+        return action
+
+    def add_all(self, additions: Sequence[Addition]) -> list[Action]:
+        """Add articles, or put them in place of those with their ids: one transaction for all, durable when this
+        returns. Where one cannot be stored, none is.
+
         Passages whose ids stay keep their vectors; an article of the same content is left as it is. Raises
         InvalidArticle, LibraryBusy, LibraryFull, ReadOnlyLibrary.
         """
-        self._check(article, passages, vectors)
-        with self.writing(), self._store.writing() as connection:
-            before = tables.stored_hash(connection, article.id)
-            if before == article.content_hash:
-                return "unchanged"
-            try:
-                tables.put(connection, article, passages, vectors, tokens or {} if self.token_space else {})
-            except sqlite3.IntegrityError as error:
-                raise InvalidArticle(f"Article {article.id!r} cannot be stored: {error}.") from error
+        for each in additions:
+            self._check(each.article, each.passages, each.vectors)
+        with self.writing(), self._lexical.ahead() as index, self._store.writing() as connection:
+            actions = [self._put(connection, each) for each in additions]
+            index(connection)
         self._after_write()
-        self._passages += len(vectors)
+        self._passages += sum(len(each.vectors) for each in additions)
         if self._passages >= max(warmth.LEAST, warmth.LOOK * self._looked):
             self._follow()
+        return actions
+
+    def _put(self, connection: sqlite3.Connection, addition: Addition) -> Action:
+        article = addition.article
+        before = tables.stored_hash(connection, article.id)
+        if before == article.content_hash:
+            return "unchanged"
+        tokens = addition.tokens if self.token_space else {}
+        try:
+            tables.put(connection, article, addition.passages, addition.vectors, tokens)
+        except sqlite3.IntegrityError as error:
+            raise InvalidArticle(f"Article {article.id!r} cannot be stored: {error}.") from error
         return "added" if before is None else "replaced"
 
     def delete(self, article_id: str) -> bool:
         """Remove an article for good, durably when this returns; return whether there was one."""
-        with self.writing(), self._store.writing() as connection:
+        with self.writing(), self._lexical.ahead() as index, self._store.writing() as connection:
             there = tables.remove(connection, article_id)
+            index(connection)
         self._after_write()
         return there
 

@@ -127,17 +127,24 @@ class Space:
         nothing.
         """
         removed = changes.removed_since(connection, since.number)
-        with self._guard.alone():
-            self._change = None
-            self._index.remove(removed)
+        pieces = (
+            (rows, self._project(raw, languages))
+            for rows, raw, languages in tables.vectors_since(connection, self._dim, since.number)
+        )
         self._unsaved += len(removed)
-        for rows, raw, languages in tables.vectors_since(connection, self._dim, since.number):
-            vectors = self._project(raw, languages)
+        # A piece is made before searches have to wait for it. Mostly there is one, and they wait once, for a moment.
+        piece = next(pieces, None)
+        while True:
+            following = None if piece is None else next(pieces, None)
             with self._guard.alone():
-                self._index.add(rows, vectors)
-            self._unsaved += len(rows)
-        with self._guard.alone():
-            self._change = now
+                self._index.remove(removed)
+                if piece is not None:
+                    self._index.add(*piece)
+                self._change = now if following is None else None
+            self._unsaved += 0 if piece is None else len(piece[0])
+            if following is None:
+                return
+            piece = following
 
     def _rebuild(self, connection: sqlite3.Connection, now: Change) -> None:
         """Build the index from all that is stored, aside, and put it in the place of the old one."""

@@ -6,6 +6,7 @@ environment: those are the business of the edges that stand on this module.
 
 import hashlib
 import itertools
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -25,16 +26,18 @@ from embed import (
     Encoder,
     Guess,
     Progress,
+    cores,
     detect,
     load_encoder,
     normalise,
-    sentences,
     split,
 )
-from index import Article, Count, Filter, Group, Hit, Library, Mode, Passage, TokenSpace, cut, parse_filter
+from index import Addition, Article, Count, Filter, Group, Hit, Library, Mode, Passage, TokenSpace, cut, parse_filter
+from service.batching import ROOM, Batching
+from service.priority import yielding
 from service.query import Query
 from service.reading import Draft
-from service.why import Explanation, Side, best_sentence, explained
+from service.why import Explanation, SentencesKept, Side, explained
 
 Action = Literal["added", "replaced", "unchanged"]
 Pool = list[tuple[Article, list[Passage], list[int]]]  # articles, their passages, and which of these to encode
@@ -104,9 +107,13 @@ class Questions:
 class Engine:
     """An encoder and a library, put together."""
 
-    def __init__(self, encoder: Encoder, library: Library) -> None:
+    def __init__(self, encoder: Encoder, library: Library, *, query_cache_bytes: int = ROOM) -> None:
         self.encoder = encoder
         self.library = library
+        self._batching = Batching(encoder, tokens=self._compared() is not None, room=query_cache_bytes)
+        self._sentences = SentencesKept(encoder)
+        # More threads at once than cores only take the interpreter from each other: half as many searches a second.
+        self._ranking = threading.Semaphore(cores())
 
     @classmethod
     def open(
@@ -119,13 +126,15 @@ class Engine:
         read_only: bool = False,
         late_interaction: bool = True,
         warming: bool | None = None,
+        query_cache_bytes: int = ROOM,
         report: Callable[[str], None] | None = None,
         progress: Progress | None = None,
     ) -> Self:
         """Open the library in `folder`, made if absent, with the model it was built with.
 
-        `model` chooses the model of a new library; for one that exists it must be the same. `report` is told a
-        sentence where something is not as usual, `progress` a stage and its fraction done (0..1) of long work.
+        `model` chooses the model of a new library; for one that exists it must be the same. Of questions asked lately
+        `query_cache_bytes` are remembered as they were encoded. `report` is told a sentence where something is not as
+        usual, `progress` a stage and its fraction done (0..1) of long work.
 
         Raises `embed.ModelUnavailable`, `index.ModelMismatch`, `index.DamagedLibrary` and their kin.
         """
@@ -143,20 +152,23 @@ class Engine:
             late_interaction=late_interaction,
             warming=warming,
         )
-        return cls(encoder, library)
+        return cls(encoder, library, query_cache_bytes=query_cache_bytes)
 
-    def add(self, drafts: Iterable[Draft], advance: Callable[[int], None] | None = None) -> Generator[Outcome]:
+    def add(
+        self, drafts: Iterable[Draft], advance: Callable[[int], None] | None = None, *, serving: bool = False
+    ) -> Generator[Outcome]:
         """Yield the outcome of each draft, in order, once the article is durable and found by searches.
 
-        Passages of several articles are encoded together; each article is one transaction. While one pool is encoded
+        Passages of several articles are encoded together, and written in one transaction. While one pool is encoded
         the next is read and cut, and the one before is written. `advance(n)` is told of every n passages encoded, by
-        the thread that encodes. What was yielded is kept whatever happens to the process afterwards.
+        the thread that encodes. While `serving`, encoding leaves the cores to searches that want them. What was yielded
+        is kept whatever happens to the process afterwards.
         """
         pending: Counter[str] = Counter()
         under_way: deque[tuple[Pool, Future[Encoded]]] = deque()
         # The encoder has the cores already: NumPy's threads beside its own would wait for each other.
         single = threadpool_limits(1, "blas")
-        with single, self.library.writing(), ThreadPoolExecutor(1, "encoding") as encoding:
+        with single, self.library.writing(), _encoding(serving) as encoding:
             for pool in self._pools(map(self._prepare, drafts), pending):
                 under_way.append((pool, encoding.submit(self._encode, pool, advance)))
                 if len(under_way) > 1:
@@ -193,27 +205,31 @@ class Engine:
         asked = Query.read(query)
         guess = detect(asked.text) if query_language is None else certain(query_language)
         where = parse_filter(with_codes(filter), [normalise(language) for language in languages])
-        question = self._encoded([asked.text], [guess])
-        page = self.library.search(
-            question.vectors[0],
-            guess.probabilities,
-            text=asked.text,
-            tokens=question.tokens[0] if question.tokens else None,
-            phrases=asked.phrases,
-            without=asked.without,
-            limit=limit,
-            where=where,
-            mode=mode,
-            min_relevance=min_relevance,
-            cursor=cursor,
-            group=group,
-        )
-        inner = [each for hit in page.hits for each in hit.inner()]
-        best = self._best_sentences(question, [*page.hits, *inner])
-        own, under = best[: len(page.hits)], dict(zip([hit.row for hit in inner], best[len(page.hits) :], strict=True))
-        why: list[Explanation | None] = [None] * len(page.hits)
-        if explain:
-            why = self._explanations(asked, question, page.hits, mode)
+        question = self._asked(asked.text, guess)
+        with self._ranking:
+            page = self.library.search(
+                question.vectors[0],
+                guess.probabilities,
+                text=asked.text,
+                tokens=question.tokens[0] if question.tokens else None,
+                phrases=asked.phrases,
+                without=asked.without,
+                limit=limit,
+                where=where,
+                mode=mode,
+                min_relevance=min_relevance,
+                cursor=cursor,
+                group=group,
+            )
+            inner = [each for hit in page.hits for each in hit.inner()]
+            best = self._best_sentences(question, [*page.hits, *inner])
+            own, under = (
+                best[: len(page.hits)],
+                dict(zip([hit.row for hit in inner], best[len(page.hits) :], strict=True)),
+            )
+            why: list[Explanation | None] = [None] * len(page.hits)
+            if explain:
+                why = self._explanations(asked, question, page.hits, mode)
         found = answered(page.best, nothing=cursor is None and not page.hits)
         if cursor is None and found is not False:
             self.library.note(question.vectors, question.languages)
@@ -246,13 +262,8 @@ class Engine:
         query = space.query(question.tokens[0], question.languages[0])
         kept = self.library.tokens([hit.row for hit in hits])
         found: list[tuple[int, int] | None] = []
-        for hit in hits:
-            text = hit.passage.text
-            cut = sentences(text, hit.article.language)
-            if len(cut) == 1:
-                best: tuple[int, int] | None = cut[0]
-            else:
-                best = best_sentence(cut, self.encoder.token_spans(text), query, kept[hit.row])
+        for hit, told in zip(hits, self._sentences.of(hits), strict=True):
+            best = told.best(query, kept[hit.row])
             found.append(None if best is None else (hit.passage.start + best[0], hit.passage.start + best[1]))
         return found
 
@@ -317,6 +328,7 @@ class Engine:
 
     def close(self) -> None:
         """Close the library; what was acknowledged is on disk already."""
+        self._batching.close()
         self.library.close()
 
     def __enter__(self) -> Self:
@@ -324,6 +336,12 @@ class Engine:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _asked(self, text: str, guess: Guess) -> Questions:
+        """Encode one question, with others that are asked meanwhile."""
+        encoded = self._batching.encode(text)
+        tokens = None if encoded.tokens is None else [encoded.tokens]
+        return Questions(encoded.vector[None], [guess.probabilities], [text], tokens)
 
     def _encoded(self, queries: Sequence[str], guesses: Sequence[Guess]) -> Questions:
         """Encode questions of known languages."""
@@ -396,21 +414,32 @@ class Engine:
         return self.encoder.encode_passages(texts, advance, keep if space else None), codes
 
     def _keep(self, pool: Pool, encoded: Future[Encoded], pending: Counter[str]) -> Iterator[Outcome]:
-        """Write the articles of a pool, one transaction each, and yield what became of them."""
+        """Write the articles of a pool in one transaction, and yield what became of them."""
         vectors, codes = encoded.result()
         places = itertools.count()
+        additions = []
         for article, passages, todo in pool:
             own = {position: next(places) for position in todo}
-            action = self.library.add(
-                article,
-                passages,
-                {position: vectors[place] for position, place in own.items()},
-                {position: codes[place] for position, place in own.items() if place in codes},
+            additions.append(
+                Addition(
+                    article,
+                    passages,
+                    {position: vectors[place] for position, place in own.items()},
+                    {position: codes[place] for position, place in own.items() if place in codes},
+                )
             )
+        actions = self.library.add_all(additions)
+        for addition, action in zip(additions, actions, strict=True):
+            article = addition.article
             pending[article.id] -= 1
             if not pending[article.id]:
                 del pending[article.id]
-            yield Outcome(article.id, action, len(passages), article.language)
+            yield Outcome(article.id, action, len(addition.passages), article.language)
+
+
+def _encoding(serving: bool) -> ThreadPoolExecutor:
+    """Return the thread that encodes what is added."""
+    return ThreadPoolExecutor(1, "encoding", initializer=yielding if serving else None)
 
 
 def answered(relevance: float | None, *, nothing: bool) -> bool | None:

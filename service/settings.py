@@ -68,13 +68,27 @@ class Settings:
         default=4_000,
         metadata={"meaning": "the longest question, in characters"},
     )
+    max_waiting: int = field(
+        default=128,
+        metadata={"meaning": "searches that are answered or wait at once, in each process; a further one gets 503"},
+    )
+    query_cache_bytes: int = field(
+        default=64 * MIB,
+        metadata={"meaning": "questions asked lately that are remembered as encoded, in bytes; 0 for none"},
+    )
+    workers: int = field(
+        default=1,
+        metadata={"meaning": "the processes that dragoman serve answers with"},
+    )
 
     def __post_init__(self) -> None:
         if self.backend not in get_args(Backend):
             raise InvalidSetting(f"The backend is one of {', '.join(get_args(Backend))}, not {self.backend!r}.")
         if not 0 <= self.port <= 65_535:
             raise InvalidSetting(f"A port is a number from 0 to 65535, not {self.port}.")
-        for name in ("max_body_bytes", "max_article_bytes", "max_query_chars"):
+        if self.query_cache_bytes < 0:
+            raise InvalidSetting(f"{variable('query_cache_bytes')} must be at least 0, not {self.query_cache_bytes}.")
+        for name in ("max_body_bytes", "max_article_bytes", "max_query_chars", "max_waiting", "workers"):
             if getattr(self, name) < 1:
                 raise InvalidSetting(f"{variable(name)} must be at least 1, not {getattr(self, name)}.")
 

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -302,6 +303,10 @@ def serve(
         int | None,
         typer.Option(help="Port to listen on (DRAGOMAN_PORT); 0 chooses one.", show_default="8000"),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Processes that answer (DRAGOMAN_WORKERS).", show_default="1"),
+    ] = None,
     data: Data = None,
     model: Model = None,
     backend: Backend = None,
@@ -309,8 +314,8 @@ def serve(
     """Serve the HTTP API and the search page."""
     from service.cli.server import run
 
-    settings = _settings(data=data, model=model, backend=backend, host=host, port=port)
-    run(settings, lambda: _engine(settings, create=True, read_only=False))
+    settings = _settings(data=data, model=model, backend=backend, host=host, port=port, workers=workers)
+    run(settings, partial(_engine, settings, create=True, read_only=False))
 
 
 @app.command()
@@ -461,6 +466,7 @@ def _engine(settings: Settings, *, create: bool, read_only: bool | None = None) 
             read_only=not create if read_only is None else read_only,
             late_interaction=settings.late_interaction,
             warming=settings.warming,
+            query_cache_bytes=settings.query_cache_bytes,
             report=say,
             progress=progress,
         )

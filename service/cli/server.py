@@ -1,14 +1,21 @@
-"""`dragoman serve`: a socket, an application, and a stop that finishes what was begun."""
+"""`dragoman serve`: a socket, one application or several, and a stop that finishes what was begun."""
 
 import errno
 import ipaddress
+import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from types import FrameType
+from typing import Any
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
 from service.cli.terminal import out, say, stop
 from service.engine import Engine
@@ -19,30 +26,60 @@ GRACE = 10  # seconds that running requests are given when the service is told t
 
 
 def run(settings: Settings, open_engine: Callable[[], Engine]) -> None:
-    """Serve until told to stop (Ctrl-C, SIGTERM); raises what the engine raises when it cannot be opened."""
+    """Serve until told to stop (Ctrl-C, SIGTERM); raises what the engine raises when it cannot be opened.
+
+    Where `settings` ask for several workers, `open_engine` is called in each: it must be possible to pickle it.
+    """
     listening = _listen(settings.host, settings.port)
+    if not _loopback(settings.host):
+        say(f"dragoman: whoever reaches {settings.host} may read, add and delete; there are no keys yet")
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    out(f"Dragoman is at http://{host}:{listening.getsockname()[1]} (Ctrl-C stops it)")
+    try:
+        if settings.workers == 1:
+            _alone(settings, open_engine, listening)
+        else:
+            _together(settings, open_engine, listening)
+    finally:
+        listening.close()
+
+
+def _alone(settings: Settings, open_engine: Callable[[], Engine], listening: socket.socket) -> None:
+    """Serve in this process."""
     failures: list[Exception] = []
 
     def failed(error: Exception) -> None:
         failures.append(error)
         server.should_exit = True
 
-    app = create_app(settings, open_engine, failed)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE))
-    if not _loopback(settings.host):
-        say(f"dragoman: whoever reaches {settings.host} may read, add and delete; there are no keys yet")
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    out(f"Dragoman is at http://{host}:{listening.getsockname()[1]} (Ctrl-C stops it)")
+    server = uvicorn.Server(_config(create_app(settings, open_engine, failed)))
     # uvicorn stops gently and then raises the signal again for whoever was there before it.
     signal.signal(signal.SIGTERM, _leave)
-    try:
+    with suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
-    except KeyboardInterrupt:
-        pass
-    finally:
-        listening.close()
     if failures:
         raise failures[0]
+
+
+def _together(settings: Settings, open_engine: Callable[[], Engine], listening: socket.socket) -> None:
+    """Serve in as many processes as the settings say, on one socket; one that dies is replaced."""
+    # Here first, once: the library and the model are made, and what is wrong is told.
+    open_engine().close()
+    with tempfile.TemporaryDirectory(prefix="dragoman-metrics-") as numbers:
+        # prometheus_client asks for it when a worker first imports it, and keeps the numbers of all there.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = numbers
+        application = partial(create_app, settings, open_engine, _give_up)
+        Multiprocess(_config(application, factory=True, workers=settings.workers), [listening]).run()
+
+
+def _config(app: Any, **more: Any) -> uvicorn.Config:
+    return uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE, **more)
+
+
+def _give_up(error: Exception) -> None:
+    """End a worker whose engine cannot be opened, so that its parent ends all."""
+    say(f"dragoman: {error}")
+    os._exit(STARTUP_FAILURE)
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:

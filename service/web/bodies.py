@@ -39,9 +39,9 @@ async def read(request: Request, limit: int) -> bytes:
 
 
 async def read_one(request: Request, shape: type[Shape], limit: int) -> Shape:
-    """Return the body as `shape`; raises Malformed: 400 for what is not JSON, 422 for another shape."""
+    """Return the body as `shape`; raises what `parse` raises."""
     body = await read(request, limit)
-    return await run_in_threadpool(_parse, shape, body)
+    return await run_in_threadpool(parse, shape, body)
 
 
 async def read_articles(request: Request, limit: int) -> tuple[list[ArticleIn], bool]:
@@ -49,10 +49,11 @@ async def read_articles(request: Request, limit: int) -> tuple[list[ArticleIn], 
     body = await read(request, limit)
     if body.lstrip()[:1] == b"[":
         return await run_in_threadpool(_parse_list, body), True
-    return [await run_in_threadpool(_parse, ArticleIn, body)], False
+    return [await run_in_threadpool(parse, ArticleIn, body)], False
 
 
-def _parse(shape: type[Shape], body: bytes) -> Shape:
+def parse(shape: type[Shape], body: bytes) -> Shape:
+    """Return a body as `shape`; raises Malformed: 400 for what is not JSON, 422 for another shape."""
     try:
         return shape.model_validate_json(body)
     except ValidationError as error:

@@ -3,9 +3,14 @@
 import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.values import MutexValue, ValueClass
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+# Whether this process is one of several workers, whose numbers are kept in files and told together.
+TOGETHER = ValueClass is not MutexValue
 
 
 class Metrics:
@@ -25,14 +30,24 @@ class Metrics:
             buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
             registry=self._registry,
         )
-        self.articles = Gauge("dragoman_articles", "Articles in the library", registry=self._registry)
-        self.passages = Gauge("dragoman_passages", "Passages in the library", registry=self._registry)
-        self.started = Gauge("dragoman_start_time_seconds", "When the service started", registry=self._registry)
+        self.articles = Gauge(
+            "dragoman_articles", "Articles in the library", registry=self._registry, multiprocess_mode="mostrecent"
+        )
+        self.passages = Gauge(
+            "dragoman_passages", "Passages in the library", registry=self._registry, multiprocess_mode="mostrecent"
+        )
+        self.started = Gauge(
+            "dragoman_start_time_seconds", "When the service started", registry=self._registry, multiprocess_mode="min"
+        )
         self.started.set(time.time())
 
     def text(self) -> bytes:
-        """Return the numbers in Prometheus' text format."""
-        return generate_latest(self._registry)
+        """Return the numbers in Prometheus' text format, those of all workers together."""
+        if not TOGETHER:
+            return generate_latest(self._registry)
+        every = CollectorRegistry()
+        MultiProcessCollector(every)  # type: ignore[no-untyped-call]
+        return generate_latest(every)
 
 
 class CountRequests:

@@ -53,6 +53,8 @@ POINTERS: Mapping[type[Exception], str] = {
 class Malformed(Exception):
     """A body that is not JSON, or not of the shape: the status, a sentence, and the faults."""
 
+    headers: Mapping[str, str] | None = None
+
     def __init__(self, status: int, detail: str, faults: Sequence[Fault] = ()) -> None:
         super().__init__(detail)
         self.status = status
@@ -95,7 +97,7 @@ def register(app: FastAPI, router: APIRouter) -> None:
 
     async def malformed(request: Request, error: Exception) -> Response:
         assert isinstance(error, Malformed)
-        return problem(request, error.status, error.detail, error.faults, HEADERS.get(error.status))
+        return problem(request, error.status, error.detail, error.faults, error.headers or HEADERS.get(error.status))
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)

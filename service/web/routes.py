@@ -10,7 +10,6 @@ from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ValidationError
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 import embed
@@ -54,12 +53,12 @@ PARAMETERS = {"q": "query", "language": "languages"}
 )
 async def search(request: Request, shared: Shared) -> Response:
     """Return the passages that answer a question, best first."""
-    asked = await bodies.read_one(request, SearchRequest, shared.settings.max_body_bytes)
-    return shaped(await run_in_threadpool(answer, shared, asked))
+    body = await bodies.read(request, shared.settings.max_body_bytes)
+    return await shared.searches.run(lambda: shaped(answer(shared, bodies.parse(SearchRequest, body))))
 
 
 @router.get("/v1/search", response_model=SearchAnswer, responses=as_responses(422, 503), tags=["search"])
-def search_by_address(
+async def search_by_address(
     request: Request,
     shared: Shared,
     q: Annotated[str, Query(description="the question")],
@@ -86,7 +85,8 @@ def search_by_address(
         "facets": facets,
         "group": group,
     }
-    return shaped(answer(shared, in_address(request, SearchRequest, given)))
+    asked = in_address(request, SearchRequest, given)
+    return await shared.searches.run(lambda: shaped(answer(shared, asked)))
 
 
 @router.post(
@@ -103,7 +103,7 @@ async def add(request: Request, shared: Shared) -> Response:
     An article with the id of another replaces it; one that says the same again changes nothing.
     """
     articles, listed = await bodies.read_articles(request, shared.settings.max_body_bytes)
-    outcomes = await run_in_threadpool(kept, shared.engine, articles, listed)
+    outcomes = await shared.writes.run(kept, shared.engine, articles, listed)
     return shaped(Outcomes(articles=outcomes), 201)
 
 
@@ -138,7 +138,7 @@ async def put(article_id: str, request: Request, shared: Shared) -> Response:
         article = ArticleIn.model_validate({**given.model_dump(exclude_unset=True), "id": article_id})
     except ValidationError as error:
         raise Malformed(422, summary(faults_of(error)), faults_of(error)) from None
-    [outcome] = await run_in_threadpool(kept, shared.engine, [article], False)
+    [outcome] = await shared.writes.run(kept, shared.engine, [article], False)
     return shaped(outcome, 201 if outcome.action == "added" else 200)
 
 
@@ -148,9 +148,9 @@ async def put(article_id: str, request: Request, shared: Shared) -> Response:
     responses=as_responses(403, 404, 503),
     tags=["articles"],
 )
-def delete(article_id: str, shared: Shared) -> Response:
+async def delete(article_id: str, shared: Shared) -> Response:
     """Remove an article for good."""
-    if not shared.engine.delete(article_id):
+    if not await shared.writes.run(shared.engine.delete, article_id):
         raise index.ArticleNotFound(f"There is no article {article_id!r}.")
     return Response(status_code=204)
 
@@ -176,8 +176,8 @@ def passage(passage_id: str, shared: Shared) -> Response:
 )
 async def similar(passage_id: str, request: Request, shared: Shared) -> Response:
     """Return the passages of other articles, in other languages, that say most nearly what a passage says."""
-    asked = await bodies.read_one(request, SimilarRequest, shared.settings.max_body_bytes)
-    return shaped(await run_in_threadpool(alike, shared, passage_id, asked))
+    body = await bodies.read(request, shared.settings.max_body_bytes)
+    return await shared.searches.run(lambda: shaped(alike(shared, passage_id, bodies.parse(SimilarRequest, body))))
 
 
 @router.get(
@@ -186,7 +186,7 @@ async def similar(passage_id: str, request: Request, shared: Shared) -> Response
     responses=as_responses(404, 422, 503),
     tags=["search"],
 )
-def similar_by_address(
+async def similar_by_address(
     passage_id: str,
     request: Request,
     shared: Shared,
@@ -196,7 +196,8 @@ def similar_by_address(
 ) -> Response:
     """Return the passages of other articles, in other languages, that say most nearly what a passage says."""
     given = {"limit": limit, "languages": codes(language), "same_language": same_language}
-    return shaped(alike(shared, passage_id, in_address(request, SimilarRequest, given)))
+    asked = in_address(request, SimilarRequest, given)
+    return await shared.searches.run(lambda: shaped(alike(shared, passage_id, asked)))
 
 
 @router.get("/v1/status", response_model=StatusOut, responses=as_responses(503), tags=["service"])
@@ -308,7 +309,7 @@ def kept(engine: Engine, articles: list[ArticleIn], listed: bool) -> list[Outcom
     for number, article in enumerate(articles):
         if article.language is not None:
             language(article.language, f"/{number}/language" if listed else "/language")
-    return [shapes.outcome_out(outcome) for outcome in engine.add(map(draft, articles))]
+    return [shapes.outcome_out(outcome) for outcome in engine.add(map(draft, articles), serving=True)]
 
 
 def language(code: str, pointer: str) -> None:

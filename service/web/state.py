@@ -6,13 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fastapi import Request
+from threadpoolctl import threadpool_limits
 
 from service.engine import Engine
 from service.settings import Settings
+from service.web.lines import Line
 from service.web.metrics import Metrics
 from service.web.problems import Malformed
 
 log = logging.getLogger("dragoman")
+
+# Threads that read what is to be added, and wait for the one that adds.
+WRITERS = 4
 
 
 class Unready(Malformed):
@@ -28,10 +33,18 @@ class State:
     failed: Callable[[Exception], None] | None = None
     metrics: Metrics = field(default_factory=Metrics)
     error: Exception | None = None
+    searches: Line = field(init=False)
+    writes: Line = field(init=False)
     _engine: Engine | None = None
     _stopping: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _thread: threading.Thread | None = None
+
+    def __post_init__(self) -> None:
+        most = self.settings.max_waiting
+        # A search that waits to be encoded with others takes a thread and no core.
+        self.searches = Line("searches", most, most)
+        self.writes = Line("requests to add or delete", most, WRITERS)
 
     @property
     def ready(self) -> bool:
@@ -47,9 +60,14 @@ class State:
         return self._engine
 
     def start(self) -> None:
-        """Begin to open the engine, so that the server can say meanwhile that it is alive."""
+        """Begin to open the engine, so that the server can say meanwhile that it is alive.
+
+        One of several workers takes no request before its engine is open: the others may be ready.
+        """
         self._thread = threading.Thread(target=self._open, name="open-engine", daemon=True)
         self._thread.start()
+        if self.settings.workers > 1:
+            self._thread.join()
 
     def stop(self) -> None:
         """Close the engine, now or, if it is still being opened, as soon as it is."""
@@ -60,6 +78,8 @@ class State:
             engine.close()
 
     def _open(self) -> None:
+        # With many requests there are enough threads for the cores: those of NumPy would wait for each other.
+        threadpool_limits(1, "blas")
         try:
             engine = self.open_engine()
             # What is loaded at its first use is loaded before the service says that it is ready.

@@ -294,7 +294,7 @@ def test_errors_of_the_library_have_their_status(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(toy_engine.library, "add", fail)
+    monkeypatch.setattr(toy_engine.library, "add_all", fail)
     answer = web.post("/v1/articles", json=BANK)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
@@ -419,3 +419,33 @@ def test_settings_limit_questions(settings: Settings, toy_engine: Engine) -> Non
         answer = web.post("/v1/search", json={"query": "waters"})
         assert answer.status_code == 422
         assert "at most 5 characters (DRAGOMAN_MAX_QUERY_CHARS), not 6" in answer.json()["detail"]
+
+
+def test_a_crowd_is_sent_away_with_503_and_told_when_to_come_again(
+    settings: Settings, toy_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where as many searches as may are being answered, a further one is refused at once; other requests are not."""
+    app = create_app(replace(settings, max_waiting=1), lambda: toy_engine)
+    gate, inside = threading.Event(), threading.Event()
+    search = toy_engine.search
+
+    def slowly(*given: Any, **named: Any) -> Any:
+        inside.set()
+        assert gate.wait(20)
+        return search(*given, **named)
+
+    monkeypatch.setattr(toy_engine, "search", slowly)
+    with TestClient(app) as web:
+        wait_until(lambda: web.get("/readyz").status_code == 200)
+        first: list[int] = []
+        asking = threading.Thread(target=lambda: first.append(web.get("/v1/search?q=water").status_code))
+        asking.start()
+        assert inside.wait(20)
+        refused = [web.get("/v1/search?q=river"), web.post("/v1/search", json={"query": "river"})]
+        assert web.post("/v1/articles", json=BANK).status_code == 201
+        gate.set()
+        asking.join()
+        assert web.get("/v1/search?q=river").status_code == 200
+    assert [(each.status_code, each.headers["Retry-After"]) for each in refused] == [(503, "1")] * 2
+    assert refused[0].json()["detail"].startswith("1 searches are being answered or wait already")
+    assert first == [200]

@@ -1,0 +1,109 @@
+"""Questions that arrive together are encoded together, and those that were asked lately not again."""
+
+import threading
+from collections import OrderedDict, deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embed import Encoder
+
+Vectors = NDArray[np.float32]
+
+# Questions of one batch: of more the last would wait for the first without any being encoded sooner.
+MOST = 32
+
+# Bytes of encoded questions that are remembered: some 2,000 with the token vectors of the default model.
+ROOM = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A question's vector (dim,) and its token vectors (t, token_dim), None where they are not compared."""
+
+    vector: Vectors
+    tokens: Vectors | None
+
+    @property
+    def size(self) -> int:
+        """Return the bytes that it takes."""
+        return self.vector.nbytes + (0 if self.tokens is None else self.tokens.nbytes)
+
+
+class Batching:
+    """Encodes single questions for many threads, with one encoder: what it remembers is by the text alone.
+
+    Whoever comes while nothing is encoded is encoded at once; whoever comes meanwhile waits with the others who do, and
+    is encoded together with them. `room` is how many bytes of questions are remembered, the latest asked.
+    """
+
+    def __init__(self, encoder: Encoder, *, tokens: bool, room: int = ROOM) -> None:
+        self._encoder = encoder
+        self._tokens = tokens
+        self._room = room
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, Encoded] = OrderedDict()
+        self._size = 0
+        self._coming: dict[str, Future[Encoded]] = {}
+        self._waiting: deque[str] = deque()
+        self._busy = False
+        self._thread = ThreadPoolExecutor(1, "questions")
+
+    def encode(self, text: str) -> Encoded:
+        """Return a question encoded; raises what the encoder raises."""
+        with self._lock:
+            if text in self._known:
+                self._known.move_to_end(text)
+                return self._known[text]
+            coming = self._coming.get(text)
+            if coming is None:
+                coming = self._coming[text] = Future()
+                self._waiting.append(text)
+                if not self._busy:
+                    self._thread.submit(self._run)
+                    self._busy = True
+        return coming.result()
+
+    def close(self) -> None:
+        """Finish what was begun, and end the thread that encodes."""
+        self._thread.shutdown()
+
+    def _run(self) -> None:
+        """Encode until nobody waits."""
+        while True:
+            with self._lock:
+                batch = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
+                if not batch:
+                    self._busy = False
+                    return
+            try:
+                told = self._together(batch)
+            except BaseException as error:
+                with self._lock:
+                    failed = [self._coming.pop(text) for text in batch]
+                for each in failed:
+                    each.set_exception(error)
+                continue
+            with self._lock:
+                done = [self._coming.pop(text) for text in batch]
+                for text, encoded in zip(batch, told, strict=True):
+                    self._remember(text, encoded)
+            for each, encoded in zip(done, told, strict=True):
+                each.set_result(encoded)
+
+    def _together(self, texts: list[str]) -> list[Encoded]:
+        tokens: dict[int, Vectors] = {}
+
+        def keep(place: int, vectors: Vectors) -> None:
+            tokens[place] = vectors.copy()  # what is given is a part of all that the batch made
+
+        vectors = self._encoder.encode_queries(texts, keep if self._tokens else None)
+        return [Encoded(vectors[place].copy(), tokens.get(place)) for place in range(len(texts))]
+
+    def _remember(self, text: str, encoded: Encoded) -> None:
+        self._known[text] = encoded
+        self._size += encoded.size
+        while self._size > self._room:
+            self._size -= self._known.popitem(last=False)[1].size
