@@ -165,7 +165,8 @@ def _plain(digits: str) -> str:
 
 
 def _ascii(digits: str) -> str:
-    return digits if digits.isascii() else "".join(str(unicodedata.decimal(digit)) for digit in digits)
+    # A digit that is newer than Python's tables stays as it is.
+    return digits if digits.isascii() else "".join(str(unicodedata.decimal(digit, digit)) for digit in digits)
 
 
 def _pairs(text: str, start: int, end: int) -> Iterator[Word]:

@@ -119,5 +119,6 @@ def test_a_replay_that_removes_and_adds_is_whole(numbers: Library) -> None:
     space = numbers._spaces["dense"]
     with space.shared() as (index, _):
         assert len(index) == 40
-        rows = index.search(np.stack([vector_of("new 3"), vector_of("text 3"), vector_of("text 20")]), 1)[0]
+        raw = np.stack([vector_of("new 3"), vector_of("text 3"), vector_of("text 20")])
+        rows = index.search(numbers._neutral.passages(raw, [article("a").language] * 3), 1)[0]
     assert (rows[:, 0] > 0.999).tolist() == [True, False, True]

@@ -137,3 +137,10 @@ def test_a_number_in_any_digits_and_groups_is_itself(value: int, zero: str) -> N
     """A number grouped in threes, in any script's digits, is its plain ASCII digits."""
     written = "".join(chr(ord(zero) + int(digit)) if digit != "," else "," for digit in f"{value:,}")
     assert terms(f"a {written} b") == ["a", str(value), "b"]
+
+
+def test_a_digit_newer_than_pythons_tables_is_a_word_like_others() -> None:
+    """What one library calls a digit another may not know yet; the text is indexed all the same."""
+    newer = [chr(code) for code in (0x10D40, 0x11DE0, 0x1CCF0, 0x1E5F1)]
+
+    assert [len(words(f"a {digit} b")) for digit in newer] == [3, 3, 3, 3]
