@@ -211,31 +211,36 @@ class Library(Searcher):
         vectors: Mapping[int, NDArray[np.float32]],
         tokens: Mapping[int, bytes] | None = None,
     ) -> Action:
-        """Add an article, or put it in place of the one with its id: one transaction, durable when this
-        returns.
+        """Add an article, or put it in place of the one with its id: one transaction, durable when this returns.
 
-        As `add_all`.
+        Passages whose ids stay keep their vectors; an article of the same content is left as it is. Its words are
+        indexed by the next search, or `load`. Raises InvalidArticle, LibraryBusy, LibraryFull, ReadOnlyLibrary.
         """
-        (action,) = self.add_all([Addition(article, passages, vectors, tokens or {})])
+        addition = Addition(article, passages, vectors, tokens or {})
+        self._check(addition)
+        with self.writing(), self._store.writing() as connection:
+            action = self._put(connection, addition)
+        self._added([addition])
         return action
 
     def add_all(self, additions: Sequence[Addition]) -> list[Action]:
-        """Add articles, or put them in place of those with their ids: one transaction for all, durable when this
-        returns. Where one cannot be stored, none is.
+        """Add articles as `add` does, in one transaction for all: where one cannot be stored, none is.
 
-        Passages whose ids stay keep their vectors; an article of the same content is left as it is. Raises
-        InvalidArticle, LibraryBusy, LibraryFull, ReadOnlyLibrary.
+        Their words are indexed before it is committed, so no search waits for that.
         """
         for each in additions:
-            self._check(each.article, each.passages, each.vectors)
+            self._check(each)
         with self.writing(), self._lexical.ahead() as index, self._store.writing() as connection:
             actions = [self._put(connection, each) for each in additions]
             index(connection)
+        self._added(additions)
+        return actions
+
+    def _added(self, additions: Sequence[Addition]) -> None:
         self._after_write()
         self._passages += sum(len(each.vectors) for each in additions)
         if self._passages >= max(warmth.LEAST, warmth.LOOK * self._looked):
             self._follow()
-        return actions
 
     def _put(self, connection: sqlite3.Connection, addition: Addition) -> Action:
         article = addition.article
@@ -317,14 +322,14 @@ class Library(Searcher):
                 log.info("questions are not counted yet: %s", error)
                 self._log.put_back(waiting)
 
-    def _check(self, article: Article, passages: Sequence[Passage], vectors: Mapping[int, NDArray[np.float32]]) -> None:
+    def _check(self, addition: Addition) -> None:
         """Raise InvalidArticle for what could not be read back as it is."""
-        wrong = inspection.unstorable(article, passages)
-        for place, vector in vectors.items():
+        wrong = inspection.unstorable(addition.article, addition.passages)
+        for place, vector in addition.vectors.items():
             if unfit := inspection.unfit(vector, self.dim):
                 wrong = f"the vector of passage {place} {unfit}"
         if wrong:
-            raise InvalidArticle(f"Article {article.id[:200]!r} cannot be stored: {wrong}.")
+            raise InvalidArticle(f"Article {addition.article.id[:200]!r} cannot be stored: {wrong}.")
 
     # Reading
 

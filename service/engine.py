@@ -159,9 +159,10 @@ class Engine:
     ) -> Generator[Outcome]:
         """Yield the outcome of each draft, in order, once the article is durable and found by searches.
 
-        Passages of several articles are encoded together, and written in one transaction. While one pool is encoded
-        the next is read and cut, and the one before is written. `advance(n)` is told of every n passages encoded, by
-        the thread that encodes. While `serving`, encoding leaves the cores to searches that want them. What was yielded
+        Passages of several articles are encoded together. While one pool is encoded the next is read and cut, and the
+        one before is written: an article is a transaction, so that a process that is killed has told of all it keeps
+        but one; while `serving` a pool is, which searches follow in one step, and encoding leaves the cores to those
+        that want them. `advance(n)` is told of every n passages encoded, by the thread that encodes. What was yielded
         is kept whatever happens to the process afterwards.
         """
         pending: Counter[str] = Counter()
@@ -172,11 +173,11 @@ class Engine:
             for pool in self._pools(map(self._prepare, drafts), pending):
                 under_way.append((pool, encoding.submit(self._encode, pool, advance)))
                 if len(under_way) > 1:
-                    yield from self._keep(*under_way.popleft(), pending)
+                    yield from self._keep(*under_way.popleft(), pending, together=serving)
                     # While the next pool is encoded, the indexes take in what was kept.
                     self.library.load()
             while under_way:
-                yield from self._keep(*under_way.popleft(), pending)
+                yield from self._keep(*under_way.popleft(), pending, together=serving)
 
     def search(
         self,
@@ -413,8 +414,11 @@ class Engine:
 
         return self.encoder.encode_passages(texts, advance, keep if space else None), codes
 
-    def _keep(self, pool: Pool, encoded: Future[Encoded], pending: Counter[str]) -> Iterator[Outcome]:
-        """Write the articles of a pool in one transaction, and yield what became of them."""
+    def _keep(
+        self, pool: Pool, encoded: Future[Encoded], pending: Counter[str], *, together: bool
+    ) -> Iterator[Outcome]:
+        """Write the articles of a pool, `together` in one transaction or each in its own, and yield what became of
+        them."""
         vectors, codes = encoded.result()
         places = itertools.count()
         additions = []
@@ -428,7 +432,8 @@ class Engine:
                     {position: codes[place] for position, place in own.items() if place in codes},
                 )
             )
-        actions = self.library.add_all(additions)
+        one_by_one = (self.library.add(each.article, each.passages, each.vectors, each.tokens) for each in additions)
+        actions = self.library.add_all(additions) if together else one_by_one
         for addition, action in zip(additions, actions, strict=True):
             article = addition.article
             pending[article.id] -= 1

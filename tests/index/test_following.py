@@ -73,7 +73,7 @@ def test_what_is_indexed_of_a_transaction_that_fails_is_forgotten(
 
     monkeypatch.setattr(Lexical, "_replayed", and_no_more)
     with pytest.raises(DamagedLibrary, match="no transaction"):
-        put(numbers, article("b", "the bank"))
+        numbers.add_all([addition("b", "the bank")])
     monkeypatch.undo()
 
     assert said(numbers, "the") == ["the river"]
@@ -86,7 +86,7 @@ def test_no_search_has_to_bring_the_indexes_up_to_date(numbers: Library, monkeyp
     """Where they are in memory, they are when an addition or a deletion is acknowledged."""
     put(numbers, article("a", "the river"))
     numbers.load()
-    put(numbers, article("b", "the bank"))
+    numbers.add_all([addition("b", "the bank")])
     numbers.delete("a")
 
     def never(_: object) -> None:
@@ -105,7 +105,7 @@ def test_an_addition_takes_over_what_another_process_wrote(numbers: Library, fol
     with open_library(folder) as other:
         put(other, article("b", "the bank"))
 
-    put(numbers, article("c", "the sea"))
+    numbers.add_all([addition("c", "the sea")])
 
     assert said(numbers, "the") == ["the bank", "the river", "the sea"]
 
