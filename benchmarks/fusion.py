@@ -44,10 +44,11 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was found for one question: the evidence of passages (n,), their languages, whether they answer, and the
-    languages that were searched one by one.
+    """What was found for one question of these language probabilities: the evidence of passages (n,), their languages,
+    whether they answer, and the languages that were searched one by one.
     """
 
+    asked: dict[str, float]
     evidence: Evidence
     languages: NDArray[np.str_]
     answers: NDArray[np.bool_]
@@ -102,7 +103,7 @@ def gather(engine: Engine, questions: list[tuple[str, str, str]]) -> Iterator[As
         articles = engine.library.article_ids(rows)
         ids = [articles[row].partition(":") for row in rows.tolist()]
         codes, concepts = np.array([code for code, _, _ in ids]), np.array([number for _, _, number in ids])
-        yield Asked(evidence, codes, concepts == concept, searched)
+        yield Asked(dict(asked.languages[0]), evidence, codes, concepts == concept, searched)
 
 
 def ranked_by(evidence: Evidence) -> Matrix:

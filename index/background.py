@@ -6,16 +6,16 @@ are a sample of the library's own; where they are few, the sample of all languag
 model where the library itself is small.
 """
 
-import sqlite3
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index import tables
 from index.changes import Change
+from index.lexicon import among
 
 Rows = NDArray[np.int64]
 Values = NDArray[np.float64]
@@ -70,7 +70,7 @@ class Usual:
         would else be part of what is usual.
         """
         given = values.astype(np.float64)
-        inside = np.isin(rows, self.rows) & ~np.isnan(given)
+        inside = among(rows, self.rows) & ~np.isnan(given)
         own = np.where(inside, given, 0.0)
         itself = np.stack([inside.astype(np.float64), own, own**2])
         nothing = (0.0, 0.0, 0.0)
@@ -179,20 +179,19 @@ class Sampling:
     _at: Change | None = None
     _sample: Sample | None = None
 
-    def sample(self, connection: sqlite3.Connection, rows: Rows, change: Change) -> Sample:
-        """Return the sample of these rows, all that the library has at the change."""
+    def sample(self, at: Change, all_rows: Callable[[], Rows], languages: Callable[[Rows], list[str]]) -> Sample:
+        """Return the sample of all rows that the library has at a change, which are read where it is another one."""
         with self._lock:
-            if self._sample is None or self._at != change:
-                self._sample, self._at = _sampled(connection, rows), change
+            if self._sample is None or self._at != at:
+                self._sample, self._at = _sampled(all_rows(), languages), at
             return self._sample
 
 
-def _sampled(connection: sqlite3.Connection, rows: Rows) -> Sample:
+def _sampled(rows: Rows, languages: Callable[[Rows], list[str]]) -> Sample:
     # By a hash of the row (Knuth's multiplicative one), so that what is added changes little of the sample.
     order = rows.astype(np.uint64) * np.uint64(11400714819323198485)
     chosen = rows if len(rows) <= SAMPLE else rows[np.argpartition(order, SAMPLE)[:SAMPLE]]
-    languages = tables.languages_of(connection, chosen.tolist())
     chosen = chosen[np.argsort(chosen.astype(np.uint64) * np.uint64(11400714819323198485))]
-    codes = np.array([languages.get(row, "und") for row in chosen.tolist()], np.str_)
+    codes = np.array(languages(chosen), np.str_)
     kept = Sample(chosen, codes).few(EACH, SAMPLE)
     return Sample(chosen[kept], codes[kept])

@@ -21,6 +21,7 @@ from index.changes import Change
 from index.dense import DenseIndex, Place
 from index.errors import DamagedLibrary
 from index.fusion import Evidence
+from index.languages import Languages
 from index.lexicon import Field, Lexicon, among
 from index.neutral import Neutral
 from index.store import damage
@@ -91,9 +92,8 @@ class Asked:
 
 @dataclass(slots=True)
 class Held:
-    """What is read of passages, kept while several questions are ranked: languages and tokens by row."""
+    """What is read of passages, kept while several questions are ranked: tokens by row."""
 
-    languages: dict[int, str] = field(default_factory=dict)
     tokens: dict[int, Tokens] = field(default_factory=dict)
     size: int = 0
 
@@ -117,7 +117,8 @@ class Hybrid:
         self.fusion, self.relevance = neutral.fusion, neutral.answering
         told = f"{neutral.identity} {tokens.identity if tokens else ''}".encode() + self.fusion.array().tobytes()
         self.identity = sha256(told).hexdigest()[:16]
-        self._sampling = Sampling()
+        self._languages, self._sampling = Languages(), Sampling()
+        self._vectors: tuple[Change | None, Vectors] = None, np.zeros((0, 0), np.float32)
         self._sampled = Held()
         self._matching: Remembered[Matches] = Remembered(2 * REMEMBERED)
         self._usual: Remembered[Background] = Remembered(REMEMBERED)
@@ -175,7 +176,7 @@ class Hybrid:
     ) -> Evidence:
         """Return what speaks for these rows, each allowed by a filter; without `late`, MaxSim is left open."""
         usual = self.usual(asked, source)
-        languages = _languages(rows, source, held)
+        languages = self._languages.of(rows, source.connection, source.change)
         compared = np.full(len(rows), np.nan, np.float32)
         if late and self._tokens is not None and asked.tokens is not None:
             compared = maxsim(asked.tokens, self.tokens(rows, source.connection, held))
@@ -196,12 +197,24 @@ class Hybrid:
 
     def sample(self, source: Source) -> Sample:
         """Return passages of the library by chance."""
-        return self._sampling.sample(source.connection, source.index.rows(), source.change)
+
+        def languages(rows: Rows) -> list[str]:
+            return self._languages.of(rows, source.connection, source.change)
+
+        return self._sampling.sample(source.change, source.index.rows, languages)
+
+    def _sample_vectors(self, rows: Rows, source: Source) -> Vectors:
+        """Return the vectors (n, dim) of the sampled rows, kept until the library changes."""
+        at, vectors = self._vectors
+        if at != source.change:
+            vectors = source.index.vectors(rows)
+            self._vectors = source.change, vectors
+        return vectors
 
     def _measured(self, asked: Asked, source: Source) -> Background:
         sample = self.sample(source)
         rows, codes = sample.rows, sample.languages
-        near = source.index.vectors(rows) @ asked.vector
+        near = self._sample_vectors(rows, source) @ asked.vector
         meaning = Usual.of(near, codes, rows, *self._neutral.usual(asked.vector, near))
         sounds, words = (
             Usual.of(self._shared(asked, name, rows, source, [None]), codes, rows, *USUAL_LEXICAL) for name in FIELDS
@@ -292,13 +305,6 @@ def similarity(asked: Asked, rows: Rows, source: Source) -> Vectors:
         np.float32
     )
     return found
-
-
-def _languages(rows: Rows, source: Source, held: Held) -> list[str]:
-    unknown = [row for row in rows.tolist() if row not in held.languages]
-    if unknown:
-        held.languages.update(tables.languages_of(source.connection, unknown))
-    return [held.languages.get(row, "und") for row in rows.tolist()]
 
 
 def _scored(text: str, name: Field, lexicon: Lexicon, k: int, allowed: Rows | None) -> Matches:

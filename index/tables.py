@@ -179,6 +179,17 @@ def languages_of(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[in
     return _of_articles(connection, "language", rows)
 
 
+def languages_since(connection: sqlite3.Connection, change: int) -> tuple[Rows, list[str]]:
+    """Return the rows (n,), ascending, of all articles that were written after a change, and their languages."""
+    # All of them by the indexes alone, which walk through no texts and no vectors.
+    where, given = ("", ()) if change < 0 else (" WHERE articles.change > ?", (change,))
+    pairs = connection.execute(
+        "SELECT row, language FROM articles CROSS JOIN passages ON passages.article = articles.number" + where, given
+    ).fetchall()
+    pairs.sort()
+    return np.array([row for row, _ in pairs], np.int64), [language for _, language in pairs]
+
+
 def article_numbers(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, int]:
     """Return the number of the article of each row."""
     return _of_articles(connection, "number", rows)

@@ -114,6 +114,9 @@ class Engine:
         self._sentences = SentencesKept(encoder)
         # More threads at once than cores only take the interpreter from each other: half as many searches a second.
         self._ranking = threading.Semaphore(cores())
+        # A search's products are small: a second thread of NumPy's waits for the first, and takes a core from another
+        # search or from the encoder. Of this process for good, for limits that come and go are not of one thread.
+        threadpool_limits(1, "blas")
 
     @classmethod
     def open(
@@ -167,9 +170,7 @@ class Engine:
         """
         pending: Counter[str] = Counter()
         under_way: deque[tuple[Pool, Future[Encoded]]] = deque()
-        # The encoder has the cores already: NumPy's threads beside its own would wait for each other.
-        single = threadpool_limits(1, "blas")
-        with single, self.library.writing(), _encoding(serving) as encoding:
+        with self.library.writing(), _encoding(serving) as encoding:
             for pool in self._pools(map(self._prepare, drafts), pending):
                 under_way.append((pool, encoding.submit(self._encode, pool, advance)))
                 if len(under_way) > 1:
