@@ -33,7 +33,6 @@ def without_tokens(fusion: Fusion) -> Fusion:
         late=0.0,
         meaning=fusion.meaning + fusion.late * fusion.late_slope,
         same=fusion.same + fusion.late * fusion.late_same,
-        intercept=fusion.intercept + fusion.late * fusion.late_base,
     )
 
 

@@ -39,6 +39,7 @@ from service.reading import Draft
 NEAREST = 20
 OTHERS = 8
 SAME = 6  # the column of `ranked_by` that tells the question's own language
+BY_LANGUAGE = 1.0  # how much what is told by language is held back; chosen on passages that were not fitted on
 Matrix = NDArray[np.float64]
 
 
@@ -120,14 +121,13 @@ def answering_by(evidence: Evidence) -> Matrix:
     return np.stack(columns, axis=1)
 
 
-def logistic(x: Matrix, y: Matrix, weight: Matrix, ridge: float = 1.0) -> Matrix:
-    """Return the weights of the most likely logistic regression, a little held back (Newton)."""
-    found = np.zeros(x.shape[1])
+def logistic(x: Matrix, y: Matrix, ridge: float | Matrix = 1.0) -> Matrix:
+    """Return the weights of the most likely logistic regression, a little held back, each by its `ridge` (Newton)."""
+    found, back = np.zeros(x.shape[1]), np.broadcast_to(ridge, x.shape[1])
     for _ in range(50):
         p = 1 / (1 + np.exp(-x @ found))
-        slope = x.T @ (weight * (y - p)) - ridge * found
-        bend = x.T @ (x * (weight * p * (1 - p))[:, None]) + ridge * np.eye(len(found))
-        found += np.linalg.solve(bend, slope)
+        bend = x.T @ (x * (p * (1 - p))[:, None]) + np.diag(back)
+        found += np.linalg.solve(bend, x.T @ (y - p) - back * found)
     return found
 
 
@@ -157,7 +157,7 @@ def fusion_of(found: list[Asked]) -> Fusion:
     y = np.concatenate([each.answers for each in found]).astype(np.float64)
     number = np.concatenate([np.full(len(each.answers), place) for place, each in enumerate(found)])
     more = differences(x, y, number)
-    ranking = logistic(more, np.ones(len(more)), np.ones(len(more)))
+    ranking = logistic(more, np.ones(len(more)))
     ranking[SAME] -= own_language(x @ ranking, x[:, SAME], y, number)
     meaning, late, sounds, sounds_same, words, words_same, same = ranking.tolist()
     base, slope = expected(x[:, 0], x[:, 1])
@@ -180,15 +180,26 @@ def fusion_of(found: list[Asked]) -> Fusion:
 
 def relevance_of(found: list[Asked], fusion: Fusion) -> Relevance:
     """Return the weights that tell whether the first hits of a ranking by `fusion` answer."""
-    rows, right = [], []
+    languages = sorted({code for each in found for code in each.languages.tolist()})
+    column = {code: place for place, code in enumerate(languages)}
+    evidence, told, right = [], [], []
     for each in found:
         first = each.first(fusion.score(each.evidence))
-        rows.append(answering_by(each.evidence)[first])
+        evidence.append(answering_by(each.evidence)[first])
+        by_language = np.zeros((len(first), 2 * len(languages)))
+        for code, share in each.asked.items():
+            by_language[:, column.get(code, 0)] += share * (code in column)
+        places = [len(languages) + column[code] for code in each.languages[first].tolist()]
+        by_language[np.arange(len(first)), places] = 1.0
+        told.append(by_language)
         right.append(each.answers[first])
-    x, y = np.concatenate(rows), np.concatenate(right).astype(np.float64)
-    similarity, maxsim, sounds, words, same, intercept = logistic(x, y, np.ones(len(y)), ridge=0.01).tolist()
+    x, more, y = np.concatenate(evidence), np.concatenate(told), np.concatenate(right).astype(np.float64)
+    held_back = np.append(np.full(x.shape[1], 0.01), np.full(more.shape[1], BY_LANGUAGE))
+    similarity, maxsim, sounds, words, same, intercept, *by = logistic(np.hstack([x, more]), y, held_back).tolist()
     base, slope, gain = expected(x[:, 0], x[:, 1], x[:, 4])
-    return Relevance(similarity, maxsim, base, slope, gain, sounds, words, same, intercept)
+    asked, written = (dict(zip(languages, part, strict=True)) for part in (by[: len(languages)], by[len(languages) :]))
+    weights = similarity, maxsim, base, slope, gain, sounds, words, same, intercept
+    return Relevance(*weights, asked=asked, written=written)
 
 
 def expected(*columns: Matrix) -> list[float]:
@@ -219,7 +230,11 @@ def main() -> None:
     for weights in (fusion, relevance):
         print(type(weights).__name__)
         for each in fields(weights):
-            print(f"  {each.name:12s} {getattr(weights, each.name):8.3f}")
+            told = getattr(weights, each.name)
+            if isinstance(told, float):
+                print(f"  {each.name:12s} {told:8.3f}")
+            else:
+                print(f"  {each.name:12s} {'  '.join(f'{code} {more:.2f}' for code, more in told.items())}")
     replace(Priors.load(path), fusion=fusion, answering=relevance).save(path)
 
 

@@ -7,7 +7,8 @@ better by how near it is than by how far it stands out: among nothing but strang
 (benchmarks/results.md). Both sets of weights are fitted on FLORES-200 (`benchmarks/fusion.py`).
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Self
 
 import numpy as np
@@ -41,12 +42,13 @@ class Weights:
 
     def array(self) -> Values:
         """Return the weights as an array, for `of`."""
-        return np.array([getattr(self, each.name) for each in fields(self)])  # type: ignore[arg-type]
+        told = [each.name for each in fields(self) if each.type is float]  # type: ignore[arg-type]
+        return np.array([getattr(self, name) for name in told])
 
     @classmethod
-    def of(cls, weights: Values) -> Self:
-        """Return the weights in an array."""
-        return cls(*weights.tolist())
+    def of(cls, weights: Values, **more: Mapping[str, float]) -> Self:
+        """Return the weights in an array, with `more` that is told by language."""
+        return cls(*weights.tolist(), **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,9 @@ class Relevance(Weights):
     """The weights of a logistic regression on whether a passage answers.
 
     Where MaxSim is not known, the one to expect of the similarity stands in: `maxsim_base`, `maxsim_slope`,
-    `maxsim_same`.
+    `maxsim_same`. A model knows some languages better than others, and what looks like an answer there is one more
+    often: `asked` and `written` are the log odds on top for questions in a language and for passages in it, 0 for one
+    that is not told.
     """
 
     similarity: float
@@ -102,9 +106,13 @@ class Relevance(Weights):
     words: float
     same: float
     intercept: float
+    asked: Mapping[str, float] = field(default_factory=dict)
+    written: Mapping[str, float] = field(default_factory=dict)
 
-    def probability(self, evidence: Evidence) -> Values:
-        """Return the probabilities (n,), 0..1, that the passages answer."""
+    def probability(self, evidence: Evidence, question: Mapping[str, float], languages: Sequence[str]) -> Values:
+        """Return the probabilities (n,), 0..1, that passages in these `languages` (n) answer a question of these
+        language probabilities.
+        """
         expected = self.maxsim_base + self.maxsim_slope * evidence.similarity + self.maxsim_same * evidence.same
         maxsim = np.where(np.isnan(evidence.maxsim), expected, evidence.maxsim)
         logit = (
@@ -114,6 +122,8 @@ class Relevance(Weights):
             + self.words * evidence.words
             + self.same * evidence.same
             + self.intercept
+            + sum(share * self.asked.get(code, 0.0) for code, share in question.items())
+            + np.array([self.written.get(code, 0.0) for code in languages])
         )
         found: Values = 1 / (1 + np.exp(-np.clip(logit, -500, 500)))
         return found
