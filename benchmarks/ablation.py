@@ -47,8 +47,9 @@ def main() -> None:
     encoder = load_encoder()
     with tempfile.TemporaryDirectory() as scratch:
         model = "unknown" if asked.without_priors else encoder.name
-        given = {"model": model, "fingerprint": encoder.fingerprint, "dim": encoder.dim}
-        library = Library.open(Path(scratch), **given, warming=True)
+        library = Library.open(
+            Path(scratch), model=model, fingerprint=encoder.fingerprint, dim=encoder.dim, warming=True
+        )
         with Engine(encoder, library) as engine:
             languages = fill(engine, judged.drafts, None)
             whole = library.hybrid.fusion
