@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fastapi import Request
-from threadpoolctl import threadpool_limits
 
 from service.engine import Engine
 from service.settings import Settings
@@ -78,8 +77,6 @@ class State:
             engine.close()
 
     def _open(self) -> None:
-        # With many requests there are enough threads for the cores: those of NumPy would wait for each other.
-        threadpool_limits(1, "blas")
         try:
             engine = self.open_engine()
             # What is loaded at its first use is loaded before the service says that it is ready.
