@@ -26,7 +26,7 @@ from index.lexicon import Field, Lexicon, among
 from index.neutral import Neutral
 from index.store import damage
 from index.tokens import Tokens, TokenSpace, maxsim
-from index.words import stem, words
+from index.words import words
 
 Vectors = NDArray[np.float32]
 Values = NDArray[np.float64]
@@ -60,7 +60,7 @@ REMEMBERED = 2048
 # Bytes of tokens that are held while many questions are ranked.
 HELD = 500_000_000
 
-FIELDS: tuple[Field, Field] = ("sounds", "stems")
+FIELDS: tuple[Field, Field] = ("sounds", "words")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class Hybrid:
             usual.meaning.standing(near, languages, rows),
             usual.late.standing(compared, near, languages, rows),
             bounded(usual.sounds.standing(self._shared(asked, "sounds", rows, source, alloweds), languages, rows)),
-            bounded(usual.words.standing(self._shared(asked, "stems", rows, source, alloweds), languages, rows)),
+            bounded(usual.words.standing(self._shared(asked, "words", rows, source, alloweds), languages, rows)),
             np.array([asked.language.get(code, 0.0) for code in languages]),
         )
 
@@ -311,7 +311,7 @@ def similarity(asked: Asked, rows: Rows, source: Source) -> Vectors:
 
 
 def _scored(text: str, name: Field, lexicon: Lexicon, k: int, allowed: Rows | None) -> Matches:
-    terms = list(sounds.terms(text)) if name == "sounds" else [stem(word.term) for word in words(text)]
+    terms = list(sounds.terms(text)) if name == "sounds" else [word.term for word in words(text)]
     rows, scores = lexicon.candidates(name, terms, k, allowed)
     ceiling = lexicon.ceiling(name, terms)
     return rows, (scores / ceiling if ceiling > 0 else scores).astype(np.float32)

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from index.changes import Rows
 from index.sounds import terms_of
-from index.words import stem, tokens, words, words_of
+from index.words import tokens, words, words_of
 
 if TYPE_CHECKING:
     import tantivy
 
-Field = Literal["sounds", "stems", "words"]
+Field = Literal["sounds", "words"]
 Scores = NDArray[np.float32]
 
 # tantivy's constant (src/query/bm25.rs): how soon a term that is repeated counts for no more.
@@ -40,7 +40,6 @@ def schema() -> tantivy.Schema:
     builder = tantivy.SchemaBuilder()
     builder.add_unsigned_field("row", indexed=True, fast=True)
     builder.add_text_field("sounds", tokenizer_name="whitespace", index_option="freq")
-    builder.add_text_field("stems", tokenizer_name="whitespace", index_option="freq")
     builder.add_text_field("words", tokenizer_name="whitespace", index_option="position")
     return builder.build()
 
@@ -50,12 +49,10 @@ def document(row: int, text: str) -> tantivy.Document:
     import tantivy
 
     pieces = list(tokens(text))
-    spelt = [term for _, _, term in words_of(text, pieces)]
     said = {
         "row": row,
         "sounds": " ".join(terms_of(pieces)),
-        "stems": " ".join(map(stem, spelt)),
-        "words": " ".join(spelt),
+        "words": " ".join(term for _, _, term in words_of(text, pieces)),
     }
     return tantivy.Document.from_dict(said, schema())
 
@@ -166,7 +163,7 @@ def _any(field: Field, terms: Iterable[str]) -> tantivy.Query | None:
     """Return the query for passages with any of the terms; None where there are none."""
     import tantivy
 
-    option = "position" if field == "words" else "freq"
+    option = "freq" if field == "sounds" else "position"
     queries = [tantivy.Query.term_query(schema(), field, term, option) for term in dict.fromkeys(terms)]
     return tantivy.Query.boolean_query([(tantivy.Occur.Should, query) for query in queries]) if queries else None
 

@@ -14,13 +14,7 @@ import regex
 Kind = Literal["word", "number", "run"]
 
 # Raised when words of the same text become others: an index with older ones is built anew.
-VERSION = 2
-
-# A word's ending is left off where words are compared for a ranking: its first characters stand for it, in any
-# language. No stemmer knows them all, and cutting words short does much of what stemmers do (McNamee and Mayfield 2004,
-# "Character n-gram tokenization for European language text retrieval"). Five was best of four to six on flores
-# (benchmarks/results.md).
-STEM = 5
+VERSION = 1
 
 # What is longer is no word; its first characters will do.
 LONGEST = 64
@@ -94,11 +88,6 @@ def words_of(text: str, pieces: Iterable[Token]) -> list[Word]:
         else:
             found.append(Word(start, end, term))
     return found
-
-
-def stem(term: str) -> str:
-    """Return what stands for a word where its ending does not matter: its first `STEM` characters; of a number, all."""
-    return term if term[:1].isdigit() else term[:STEM]
 
 
 def tokens(text: str) -> Iterator[Token]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index.words import LONGEST, spelling, stem, tokens, words
+from index.words import LONGEST, spelling, tokens, words
 
 # Texts of all scripts that are treated in a way of their own, and of whatever else there is.
 SCRIPTS = st.text(
@@ -144,17 +144,3 @@ def test_a_digit_newer_than_pythons_tables_is_a_word_like_others() -> None:
     newer = [chr(code) for code in (0x10D40, 0x11DE0, 0x1CCF0, 0x1E5F1)]
 
     assert [len(words(f"a {digit} b")) for digit in newer] == [3, 3, 3, 3]
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [("election", "elections"), ("নির্বাচন", "নির্বাচনের"), ("выборами", "выборов"), ("ministro", "ministri")],
-)
-def test_forms_of_a_word_share_a_stem(one: str, other: str) -> None:
-    """Whatever the script."""
-    assert stem(words(one)[0].term) == stem(words(other)[0].term)
-
-
-def test_a_number_is_its_own_stem() -> None:
-    """Of 200,000 nothing is left off."""
-    assert [stem(word.term) for word in words("200,000 soldiers, 3.14159")] == ["200000", "soldi", "3.14159"]
