@@ -11,7 +11,8 @@ The weights of the ranking are those under which an answer most likely comes bef
 loss: Burges et al. 2005, "Learning to rank using gradient descent"). What a passage in the question's own language
 gains is then taken back as far as its answers would score more than the same answers in other languages do: we rank by
 meaning, not by language, and on flores that costs nothing. Relevance is a logistic regression on whether the first hit
-of such a ranking among the passages of one language answers, so that it is one scale for all pairs of languages.
+of such a ranking among the passages of one language answers, so that it is one scale for all pairs of languages; a
+second one serves passages without token vectors.
 Nothing here reads `xquad`, on which the ranking is reported.
 """
 
@@ -31,7 +32,7 @@ from rich.progress import track
 
 from embed import DEFAULT_MODEL, load_encoder
 from index import Library, parse_filter
-from index.fusion import Evidence, Fusion, Relevance
+from index.fusion import Evidence, Fusion, Odds, Relevance, evidence_of
 from index.neutral import PRIORS, Priors
 from service.engine import Engine
 from service.reading import Draft
@@ -39,17 +40,16 @@ from service.reading import Draft
 NEAREST = 20
 OTHERS = 8
 SAME = 6  # the column of `ranked_by` that tells the question's own language
-BY_LANGUAGE = 1.0  # how much what is told by language is held back; chosen on passages that were not fitted on
+HELD_BACK = 100.0  # how much the weights of relevance are; the best of 1 to 8,000 on passages that were not fitted on
 Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was found for one question of these language probabilities: the evidence of passages (n,), their languages,
-    whether they answer, and the languages that were searched one by one.
+    """What was found for one question: the evidence of passages (n,), their languages, whether they answer, and the
+    languages that were searched one by one.
     """
 
-    asked: dict[str, float]
     evidence: Evidence
     languages: NDArray[np.str_]
     answers: NDArray[np.bool_]
@@ -104,7 +104,7 @@ def gather(engine: Engine, questions: list[tuple[str, str, str]]) -> Iterator[As
         articles = engine.library.article_ids(rows)
         ids = [articles[row].partition(":") for row in rows.tolist()]
         codes, concepts = np.array([code for code, _, _ in ids]), np.array([number for _, _, number in ids])
-        yield Asked(dict(asked.languages[0]), evidence, codes, concepts == concept, searched)
+        yield Asked(evidence, codes, concepts == concept, searched)
 
 
 def ranked_by(evidence: Evidence) -> Matrix:
@@ -112,13 +112,6 @@ def ranked_by(evidence: Evidence) -> Matrix:
     same = evidence.same
     columns = [evidence.meaning, evidence.late, evidence.sounds, evidence.sounds * same, evidence.words]
     return np.stack([*columns, evidence.words * same, same], axis=1)
-
-
-def answering_by(evidence: Evidence) -> Matrix:
-    """Return what the log odds of answering are linear in: (n, 6)."""
-    one = np.ones_like(evidence.same)
-    columns = [evidence.similarity, evidence.maxsim, evidence.sounds, evidence.words, evidence.same, one]
-    return np.stack(columns, axis=1)
 
 
 def logistic(x: Matrix, y: Matrix, ridge: float | Matrix = 1.0) -> Matrix:
@@ -179,34 +172,43 @@ def fusion_of(found: list[Asked]) -> Fusion:
 
 
 def relevance_of(found: list[Asked], fusion: Fusion) -> Relevance:
-    """Return the weights that tell whether the first hits of a ranking by `fusion` answer."""
-    languages = sorted({code for each in found for code in each.languages.tolist()})
-    column = {code: place for place, code in enumerate(languages)}
-    evidence, told, right = [], [], []
-    for each in found:
-        first = each.first(fusion.score(each.evidence))
-        evidence.append(answering_by(each.evidence)[first])
-        by_language = np.zeros((len(first), 2 * len(languages)))
-        for code, share in each.asked.items():
-            by_language[:, column.get(code, 0)] += share * (code in column)
-        places = [len(languages) + column[code] for code in each.languages[first].tolist()]
-        by_language[np.arange(len(first)), places] = 1.0
-        told.append(by_language)
+    """Return the weights that tell whether the first hits of a ranking by `fusion` answer, with tokens and without."""
+    return Relevance(*(odds_of([(tokens(each), each) for each in found], fusion) for tokens in (whole, bare)))
+
+
+def whole(asked: Asked) -> Evidence:
+    """Return all evidence there is."""
+    return asked.evidence
+
+
+def bare(asked: Asked) -> Evidence:
+    """Return the evidence as it is where no token vectors are kept."""
+    nothing = np.full(len(asked.answers), np.nan)
+    return replace(asked.evidence, maxsim=nothing, late=nothing)
+
+
+def odds_of(found: list[tuple[Evidence, Asked]], fusion: Fusion) -> Odds:
+    """Return the logistic regression on whether first hits answer.
+
+    Kinds of evidence go together, and which of two is the better one differs with what is asked for; so they are
+    brought to one scale and held back, by which they share what they tell (ridge regression).
+    """
+    rows, right = [], []
+    for evidence, each in found:
+        first = each.first(fusion.score(evidence))
+        rows.append(evidence_of(evidence)[first, :-1])
         right.append(each.answers[first])
-    x, more, y = np.concatenate(evidence), np.concatenate(told), np.concatenate(right).astype(np.float64)
-    held_back = np.append(np.full(x.shape[1], 0.01), np.full(more.shape[1], BY_LANGUAGE))
-    similarity, maxsim, sounds, words, same, intercept, *by = logistic(np.hstack([x, more]), y, held_back).tolist()
-    base, slope, gain = expected(x[:, 0], x[:, 1], x[:, 4])
-    asked, written = (dict(zip(languages, part, strict=True)) for part in (by[: len(languages)], by[len(languages) :]))
-    weights = similarity, maxsim, base, slope, gain, sounds, words, same, intercept
-    return Relevance(*weights, asked=asked, written=written)
+    x, y = np.concatenate(rows), np.concatenate(right).astype(np.float64)
+    mean, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-9)
+    scaled = np.column_stack([(x - mean) / scale, np.ones(len(x))])
+    weights = logistic(scaled, y, np.append(np.full(x.shape[1], HELD_BACK), 0.0))
+    own = np.where(x.any(axis=0), weights[:-1] / scale, 0.0)
+    return Odds.of(np.append(own, weights[-1] - own @ mean))
 
 
-def expected(*columns: Matrix) -> list[float]:
-    """Return base and slopes by which the second column follows from the others (least squares)."""
-    first, second, *others = columns
-    known = np.stack([np.ones_like(first), first, *others], axis=1)
-    found: list[float] = np.linalg.lstsq(known, second, rcond=None)[0].tolist()
+def expected(first: Matrix, second: Matrix) -> list[float]:
+    """Return base and slope by which the second follows from the first (least squares)."""
+    found: list[float] = np.linalg.lstsq(np.stack([np.ones_like(first), first], axis=1), second, rcond=None)[0].tolist()
     return found
 
 
@@ -227,14 +229,10 @@ def main() -> None:
             given.evidence.write_bytes(pickle.dumps(found))
     fusion = fusion_of(found)
     relevance = relevance_of(found, fusion)
-    for weights in (fusion, relevance):
-        print(type(weights).__name__)
+    for name, weights in (("ranking", fusion), ("relevance", relevance.whole), ("without tokens", relevance.bare)):
+        print(name)
         for each in fields(weights):
-            told = getattr(weights, each.name)
-            if isinstance(told, float):
-                print(f"  {each.name:12s} {told:8.3f}")
-            else:
-                print(f"  {each.name:12s} {'  '.join(f'{code} {more:.2f}' for code, more in told.items())}")
+            print(f"  {each.name:12s} {getattr(weights, each.name):8.3f}")
     replace(Priors.load(path), fusion=fusion, answering=relevance).save(path)
 
 

@@ -2,13 +2,12 @@
 
 The two ask for different things. Ranked by, all evidence counts by how far it stands out for the question among
 passages of the same language (`index.background`), so that one weight of each kind serves all pairs of languages, and a
-passage in the question's own language has no advantage but what is its due. Whether a passage answers at all is told
-better by how near it is than by how far it stands out: among nothing but strangers somebody stands out too
-(benchmarks/results.md). Both sets of weights are fitted on FLORES-200 (`benchmarks/fusion.py`).
+passage in the question's own language has no advantage but what is its due. Whether a passage answers at all is told by
+how near it is too: among nothing but strangers somebody stands out (benchmarks/results.md). Both sets of weights are
+fitted on FLORES-200 (`benchmarks/fusion.py`).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
@@ -42,13 +41,12 @@ class Weights:
 
     def array(self) -> Values:
         """Return the weights as an array, for `of`."""
-        told = [each.name for each in fields(self) if each.type is float]  # type: ignore[arg-type]
-        return np.array([getattr(self, name) for name in told])
+        return np.array([getattr(self, each.name) for each in fields(self)])  # type: ignore[arg-type]
 
     @classmethod
-    def of(cls, weights: Values, **more: Mapping[str, float]) -> Self:
-        """Return the weights in an array, with `more` that is told by language."""
-        return cls(*weights.tolist(), **more)
+    def of(cls, weights: Values) -> Self:
+        """Return the weights in an array."""
+        return cls(*weights.tolist())
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,42 +86,39 @@ class Fusion(Weights):
 
 
 @dataclass(frozen=True, slots=True)
-class Relevance(Weights):
-    """The weights of a logistic regression on whether a passage answers.
-
-    Where MaxSim is not known, the one to expect of the similarity stands in: `maxsim_base`, `maxsim_slope`,
-    `maxsim_same`. A model knows some languages better than others, and what looks like an answer there is one more
-    often: `asked` and `written` are the log odds on top for questions in a language and for passages in it, 0 for one
-    that is not told.
-    """
+class Odds(Weights):
+    """The weights of a logistic regression on whether a passage answers."""
 
     similarity: float
+    meaning: float
     maxsim: float
-    maxsim_base: float
-    maxsim_slope: float
-    maxsim_same: float
+    late: float
     sounds: float
     words: float
     same: float
     intercept: float
-    asked: Mapping[str, float] = field(default_factory=dict)
-    written: Mapping[str, float] = field(default_factory=dict)
 
-    def probability(self, evidence: Evidence, question: Mapping[str, float], languages: Sequence[str]) -> Values:
-        """Return the probabilities (n,), 0..1, that passages in these `languages` (n) answer a question of these
-        language probabilities.
-        """
-        expected = self.maxsim_base + self.maxsim_slope * evidence.similarity + self.maxsim_same * evidence.same
-        maxsim = np.where(np.isnan(evidence.maxsim), expected, evidence.maxsim)
-        logit = (
-            self.similarity * evidence.similarity
-            + self.maxsim * maxsim
-            + self.sounds * evidence.sounds
-            + self.words * evidence.words
-            + self.same * evidence.same
-            + self.intercept
-            + sum(share * self.asked.get(code, 0.0) for code, share in question.items())
-            + np.array([self.written.get(code, 0.0) for code in languages])
-        )
+    def log(self, evidence: Evidence) -> Values:
+        """Return the log odds (n,) that the passages answer."""
+        odds: Values = evidence_of(evidence) @ self.array()
+        return odds
+
+
+def evidence_of(evidence: Evidence) -> Values:
+    """Return what log odds are linear in, (n, 8), in the order of `Odds`; what is not known of tokens is 0."""
+    told = [getattr(evidence, each.name) for each in fields(Odds)[:-1]]
+    return np.nan_to_num(np.stack([*told, np.ones_like(evidence.same)], axis=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Relevance:
+    """How likely a passage is to answer: by all evidence, and of a passage without token vectors by the rest of it."""
+
+    whole: Odds
+    bare: Odds
+
+    def probability(self, evidence: Evidence) -> Values:
+        """Return the probabilities (n,), 0..1, that the passages answer."""
+        logit = np.where(np.isnan(evidence.maxsim), self.bare.log(evidence), self.whole.log(evidence))
         found: Values = 1 / (1 + np.exp(-np.clip(logit, -500, 500)))
         return found

@@ -148,10 +148,7 @@ class Hybrid:
         it is not known of the model.
         """
         evidence = self.evidence(asked, rows, source, [None], held, late=True)
-        known = None
-        if self.relevance is not None:
-            languages = self._languages.of(rows, source.connection, source.change)
-            known = self.relevance.probability(evidence, asked.language, languages)
+        known = None if self.relevance is None else self.relevance.probability(evidence)
         return evidence.similarity.astype(np.float32), known
 
     def closest(self, row: int, places: Sequence[Place], source: Source) -> list[Place]:

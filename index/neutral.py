@@ -21,7 +21,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from index.fusion import Fusion, Relevance
+from index.fusion import Fusion, Odds, Relevance
 
 Vectors = NDArray[np.float32]
 
@@ -100,7 +100,7 @@ class Priors:
                 if "token_projection" in stored
                 else None,
                 Fusion.of(stored["fusion"]) if "fusion" in stored else None,
-                _relevance(stored) if "answering" in stored else None,
+                Relevance(*map(Odds.of, stored["answering"])) if "answering" in stored else None,
             )
 
     def save(self, path: Path) -> None:
@@ -124,21 +124,8 @@ class Priors:
         if self.fusion is not None:
             known["fusion"] = self.fusion.array()
         if self.answering is not None:
-            known["answering"] = self.answering.array()
-            for side in ("asked", "written"):
-                more = getattr(self.answering, side)
-                known[f"answering_{side}"] = np.array([more.get(code, 0.0) for code in self.languages])
+            known["answering"] = np.stack([self.answering.whole.array(), self.answering.bare.array()])
         np.savez_compressed(path, allow_pickle=False, **known)
-
-
-def _relevance(stored: Mapping[str, NDArray[np.float64]]) -> Relevance:
-    languages = stored["languages"].tolist()
-    more = {
-        side: dict(zip(languages, stored[f"answering_{side}"].tolist(), strict=True))
-        for side in ("asked", "written")
-        if f"answering_{side}" in stored
-    }
-    return Relevance.of(stored["answering"], **more)
 
 
 class Neutral:

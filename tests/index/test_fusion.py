@@ -1,10 +1,7 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from index.fusion import Evidence, Fusion, Relevance
+from index.fusion import Evidence, Fusion, Odds, Relevance
 
 FUSION = Fusion(
     meaning=1.0,
@@ -20,15 +17,10 @@ FUSION = Fusion(
 )
 
 RELEVANCE = Relevance(
-    similarity=10.0,
-    maxsim=20.0,
-    maxsim_base=0.1,
-    maxsim_slope=0.5,
-    maxsim_same=0.2,
-    sounds=0.5,
-    words=0.25,
-    same=-1.0,
-    intercept=-10.0,
+    whole=Odds(
+        similarity=10.0, meaning=0.5, maxsim=20.0, late=0.25, sounds=0.5, words=0.25, same=-1.0, intercept=-10.0
+    ),
+    bare=Odds(similarity=15.0, meaning=1.0, maxsim=0.0, late=0.0, sounds=0.5, words=0.25, same=-1.0, intercept=-8.0),
 )
 
 
@@ -36,12 +28,6 @@ def evidence(**given: list[float]) -> Evidence:
     """Return evidence of two passages, zero where not given."""
     values = {name: np.zeros(2) for name in Evidence.__dataclass_fields__}
     return Evidence(**{**values, **{name: np.array(each) for name, each in given.items()}})
-
-
-def logit(chance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the log odds of probabilities."""
-    odds: NDArray[np.float64] = np.log(chance / (1 - chance))
-    return odds
 
 
 def test_the_score_is_the_weighted_sum() -> None:
@@ -61,45 +47,34 @@ def test_the_score_does_not_see_how_near_a_passage_is_as_it_is() -> None:
 def test_where_tokens_are_not_known_the_expected_stands_in() -> None:
     """A passage without token vectors is neither lifted nor sunk by that."""
     found = FUSION.score(evidence(meaning=[2, 2], late=[np.nan, 2.5]))
-    near = evidence(similarity=[0.4, 0.4], maxsim=[np.nan, 0.5], same=[1, 1])
-    likely = RELEVANCE.probability(near, {"bn": 1.0}, ["bn", "bn"])
 
     assert found[0] == pytest.approx(found[1])
-    assert likely[0] == pytest.approx(likely[1])
 
 
 def test_relevance_is_the_logistic_curve_of_its_own_weighted_sum() -> None:
-    """It tells how near a passage is, however usual that is in its language."""
+    """It tells how near a passage is, and how far it stands out."""
     found = RELEVANCE.probability(
-        evidence(similarity=[0.5, 0.5], maxsim=[0.3, 0.3], sounds=[1, 1], words=[0, 2], same=[0, 1], meaning=[0, 9]),
-        {"en": 1.0},
-        ["bn", "en"],
+        evidence(similarity=[0.5, 0.5], maxsim=[0.3, 0.3], sounds=[1, 1], words=[0, 2], same=[0, 1], late=[0, 2])
     )
 
-    assert found == pytest.approx([1 / (1 + np.exp(-1.5)), 1 / (1 + np.exp(-1.0))])
+    assert found == pytest.approx([1 / (1 + np.exp(-1.5)), 1 / (1 + np.exp(-1.5))])
+
+
+def test_a_passage_without_tokens_is_judged_by_what_is_known_of_it() -> None:
+    """By weights of its own, whatever passages it comes with."""
+    found = RELEVANCE.probability(
+        evidence(similarity=[0.5, 0.5], maxsim=[0.3, np.nan], late=[0, np.nan], sounds=[1, 1])
+    )
+
+    assert found == pytest.approx([1 / (1 + np.exp(-1.5)), 0.5])
 
 
 def test_relevance_is_within_0_and_1_however_far_out() -> None:
     """No warning of an overflow, no NaN."""
-    far = evidence(similarity=[1000.0, -1000.0])
-    assert RELEVANCE.probability(far, {}, ["en", "en"]) == pytest.approx([1.0, 0.0])
-
-
-def test_relevance_knows_how_far_the_model_is_to_be_believed_in_a_language() -> None:
-    """A question that may be in two languages counts as each by its probability; one nobody knows of counts nothing."""
-    knowing = replace(RELEVANCE, asked={"en": 1.0, "bn": -1.0}, written={"hi": 0.5})
-    even = evidence(similarity=[1.0, 1.0])
-
-    certain = knowing.probability(even, {"en": 1.0}, ["hi", "xx"])
-    torn = knowing.probability(even, {"en": 0.5, "bn": 0.25, "xx": 0.25}, ["hi", "xx"])
-
-    before = RELEVANCE.probability(even, {}, ["hi", "xx"])
-    assert logit(certain) - logit(before) == pytest.approx([1.5, 1.0])
-    assert logit(torn) - logit(before) == pytest.approx([0.75, 0.25])
+    assert RELEVANCE.probability(evidence(similarity=[1000.0, -1000.0])) == pytest.approx([1.0, 0.0])
 
 
 def test_weights_come_back_from_their_array() -> None:
     """What is written into the priors is what is read."""
     assert Fusion.of(FUSION.array()) == FUSION
-    assert Relevance.of(RELEVANCE.array()) == RELEVANCE
-    assert Relevance.of(RELEVANCE.array(), asked={"en": 1.0}) == replace(RELEVANCE, asked={"en": 1.0})
+    assert Odds.of(RELEVANCE.whole.array()) == RELEVANCE.whole
