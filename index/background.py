@@ -54,7 +54,10 @@ class Usual:
     ) -> "Usual":
         """Return what is usual where the sampled passages (n,) of these languages and rows have `values`."""
         seen = values.astype(np.float64)
-        sums = {code: _sums(seen[languages == code]) for code in np.unique(languages).tolist()}
+        codes, number = np.unique(languages, return_inverse=True)
+        counts, totals, squares = (np.bincount(number, each, len(codes)).tolist() for each in (None, seen, seen**2))
+        told = zip(map(float, counts), totals, squares, strict=True)
+        sums = dict(zip(codes.tolist(), told, strict=True))
         return cls({**sums, "": _sums(seen)}, np.sort(rows), mean, deviation)
 
     def standing(self, values: NDArray[np.float32], languages: list[str], rows: Rows) -> Values:

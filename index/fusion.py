@@ -33,6 +33,10 @@ class Evidence:
     words: Values
     same: Values
 
+    def at(self, places: NDArray[np.int64]) -> "Evidence":
+        """Return what speaks for the passages at these places (m,)."""
+        return Evidence(*(getattr(self, each.name)[places] for each in fields(self)))
+
 
 class Weights:
     """Numbers by name, kept as an array in the order of the fields."""
@@ -107,7 +111,8 @@ class Odds(Weights):
 def evidence_of(evidence: Evidence) -> Values:
     """Return what log odds are linear in, (n, 8), in the order of `Odds`; what is not known of tokens is 0."""
     told = [getattr(evidence, each.name) for each in fields(Odds)[:-1]]
-    return np.nan_to_num(np.stack([*told, np.ones_like(evidence.same)], axis=1))
+    known: Values = np.nan_to_num(np.stack([*told, np.ones_like(evidence.same)], axis=1))
+    return known
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Generic, TypeVar
 
@@ -25,7 +25,7 @@ from index.languages import Languages
 from index.lexicon import Field, Lexicon, among
 from index.neutral import Neutral
 from index.store import damage
-from index.tokens import Tokens, TokenSpace, maxsim
+from index.tokens import Stack, Tokens, TokenSpace, maxsim
 from index.words import words
 
 Vectors = NDArray[np.float32]
@@ -45,7 +45,7 @@ LEXICAL = 25
 WHOLE, DEEP = 10_000, 1_000
 
 # Sampled passages whose tokens are compared with every question: of one language, and in all.
-COMPARED, COMPARED_ALL = 24, 192
+COMPARED, COMPARED_ALL = 12, 96
 
 # Mean and deviation of MaxSim, and of BM25 as a share of its ceiling, over passages that nobody asked for: what is
 # taken for usual in a library of few passages (flores, all languages).
@@ -119,6 +119,7 @@ class Hybrid:
         self.identity = sha256(told).hexdigest()[:16]
         self._languages, self._sampling = Languages(), Sampling()
         self._vectors: tuple[Change | None, Vectors] = None, np.zeros((0, 0), np.float32)
+        self._stacked: tuple[Change | None, Rows, Stack | None] = None, np.zeros(0, np.int64), None
         self._sampled = Held()
         self._matching: Remembered[Matches] = Remembered(2 * REMEMBERED)
         self._usual: Remembered[Background] = Remembered(REMEMBERED)
@@ -137,10 +138,12 @@ class Hybrid:
         rows = np.unique(np.concatenate(considered))
         if not len(rows):
             return considered
-        first = self.fusion.score(self.evidence(asked, rows, source, alloweds, held, late=False))
-        kept = [each[_best(first[np.searchsorted(rows, each)], each, WINDOW)] for each in considered]
-        rows = np.unique(np.concatenate(kept))
-        scores = self.fusion.score(self.evidence(asked, rows, source, alloweds, held, late=True))
+        first = self.evidence(asked, rows, source, alloweds, held, late=False)
+        scores = self.fusion.score(first)
+        kept = [each[_best(scores[np.searchsorted(rows, each)], each, WINDOW)] for each in considered]
+        every, rows = rows, np.unique(np.concatenate(kept))
+        left = first.at(np.searchsorted(every, rows))
+        scores = self.fusion.score(self._with_tokens(left, asked, rows, source, held))
         return [each[_best(scores[np.searchsorted(rows, each)], each, WINDOW)] for each in kept]
 
     def judge(self, asked: Asked, rows: Rows, source: Source, held: Held) -> tuple[Vectors, Values | None]:
@@ -177,19 +180,28 @@ class Hybrid:
         """Return what speaks for these rows, each allowed by a filter; without `late`, MaxSim is left open."""
         usual = self.usual(asked, source)
         languages = self._languages.of(rows, source.connection, source.change)
-        compared = np.full(len(rows), np.nan, np.float32)
-        if late and self._tokens is not None and asked.tokens is not None:
-            compared = maxsim(asked.tokens, self.tokens(rows, source.connection, held))
         near = similarity(asked, rows, source)
-        return Evidence(
+        nothing = np.full(len(rows), np.nan)
+        found = Evidence(
             near.astype(np.float64),
-            compared.astype(np.float64),
+            nothing,
             usual.meaning.standing(near, languages, rows),
-            usual.late.standing(compared, near, languages, rows),
+            nothing,
             bounded(usual.sounds.standing(self._shared(asked, "sounds", rows, source, alloweds), languages, rows)),
             bounded(usual.words.standing(self._shared(asked, "words", rows, source, alloweds), languages, rows)),
             np.array([asked.language.get(code, 0.0) for code in languages]),
         )
+        return self._with_tokens(found, asked, rows, source, held) if late else found
+
+    def _with_tokens(self, evidence: Evidence, asked: Asked, rows: Rows, source: Source, held: Held) -> Evidence:
+        """Return the evidence with what the tokens of these rows say besides, where there are any."""
+        if self._tokens is None or asked.tokens is None:
+            return evidence
+        compared = maxsim(asked.tokens, self.tokens(rows, source.connection, held))
+        languages = self._languages.of(rows, source.connection, source.change)
+        near = evidence.similarity.astype(np.float32)
+        late = self.usual(asked, source).late.standing(compared, near, languages, rows)
+        return replace(evidence, maxsim=compared.astype(np.float64), late=late)
 
     def usual(self, asked: Asked, source: Source) -> Background:
         """Return what is usual for a question."""
@@ -211,6 +223,18 @@ class Hybrid:
             self._vectors = source.change, vectors
         return vectors
 
+    def _sample_tokens(self, sample: Sample, source: Source) -> tuple[Rows, Stack]:
+        """Return the places of the sampled passages whose tokens are compared, and these, kept until the library
+        changes.
+        """
+        at, places, stack = self._stacked
+        if stack is None or at != source.change:
+            assert self._tokens is not None
+            places = sample.few(COMPARED, COMPARED_ALL)
+            stack = Stack(self._tokens, self.tokens(sample.rows[places], source.connection, self._sampled))
+            self._stacked = source.change, places, stack
+        return places, stack
+
     def _measured(self, asked: Asked, source: Source) -> Background:
         sample = self.sample(source)
         rows, codes = sample.rows, sample.languages
@@ -219,10 +243,10 @@ class Hybrid:
         sounds, words = (
             Usual.of(self._shared(asked, name, rows, source, [None]), codes, rows, *USUAL_LEXICAL) for name in FIELDS
         )
-        places = sample.few(COMPARED, COMPARED_ALL)
-        late = np.full(len(places), np.nan, np.float32)
+        late, places = np.zeros(0, np.float32), np.zeros(0, np.int64)
         if self._tokens is not None and asked.tokens is not None:
-            late = maxsim(asked.tokens, self.tokens(rows[places], source.connection, self._sampled))
+            places, stack = self._sample_tokens(sample, source)
+            late = stack.maxsim(asked.tokens)
         late, places = late[~np.isnan(late)], places[~np.isnan(late)]
         few = Usual.of(late, codes[places], rows[places], *USUAL_LATE)
         return Background(meaning, Followed.of(few, late, near[places], codes[places], meaning), sounds, words)

@@ -103,14 +103,32 @@ class TokenSpace:
         return len(code) % (self.width // 4) == 0
 
 
+class Stack:
+    """Token vectors of several passages, restored once to be held against many questions."""
+
+    def __init__(self, space: TokenSpace, passages: Sequence[Tokens]) -> None:
+        counts = np.array([len(passage) for passage in passages], np.int64)
+        self._count, self._filled = len(passages), np.flatnonzero(counts)
+        self._starts = (np.cumsum(counts) - counts)[self._filled]
+        restored = [space.restore(passages[place]) for place in self._filled.tolist()]
+        self._vectors = np.concatenate(restored) if restored else np.zeros((0, space.width), np.float32)
+
+    def maxsim(self, query: Vectors) -> Vectors:
+        """Return for each passage what `maxsim` does (n,)."""
+        best = np.full((self._count, len(query)), np.nan, np.float32)
+        if len(self._filled) and len(query):
+            best[self._filled] = np.maximum.reduceat(self._vectors @ query.T, self._starts, axis=0)
+        return _together(best)
+
+
 def maxsim(query: Vectors, passages: Sequence[Tokens]) -> Vectors:
     """Return for each passage's tokens how the query's token vectors (q, width) find themselves in it: (n,), 0..1.
 
     NaN for a passage, or a query, of no tokens.
     """
-    if not len(query):
-        return np.full(len(passages), np.nan, np.float32)
     best = np.full((len(passages), len(query)), np.nan, np.float32)
+    if not len(query):
+        return _together(best)
     turned = np.ascontiguousarray(query.T)
     counts = np.array([len(passage) for passage in passages], np.int64)
     filled = np.flatnonzero(counts)
@@ -121,6 +139,13 @@ def maxsim(query: Vectors, passages: Sequence[Tokens]) -> Vectors:
         cosines /= np.concatenate([each.lengths for each in together])[:, None]
         starts = np.cumsum(counts[places]) - counts[places]
         best[places] = np.maximum.reduceat(cosines, starts, axis=0)
+    return _together(best)
+
+
+def _together(best: Vectors) -> Vectors:
+    """Return the root mean square (n,) of the best cosines (n, q) of a question's tokens; NaN where it has none."""
+    if not best.shape[1]:
+        return np.full(len(best), np.nan, np.float32)
     found: Vectors = np.sqrt((np.maximum(best, 0) ** 2).mean(axis=1))
     return found
 

@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 from index.neutral import TokenPriors
-from index.tokens import Tokens, TokenSpace, maxsim
+from index.tokens import Stack, Tokens, TokenSpace, maxsim
 from tests.index.samples import units
 
 WIDTH, LANGUAGES = 64, ("bn", "en")
@@ -52,6 +52,17 @@ def test_a_passage_without_tokens_has_no_score(space: TokenSpace, kept: list[Tok
     assert np.isnan(maxsim(query, [none, kept[0], none, kept[4]])).tolist() == [True, False, True, False]
     assert np.isnan(maxsim(query, [none])).all()
     assert np.isnan(maxsim(query[:0], kept)).all()
+
+
+def test_a_stack_of_passages_has_the_scores_of_each(space: TokenSpace, kept: list[Tokens]) -> None:
+    """Restored once, and held against several questions; without tokens on either side there is no score."""
+    none = space.read(b"")
+    stack = Stack(space, [none, *kept, none])
+    for seed in (1, 2):
+        query = units(seed, 5, space.width)
+        np.testing.assert_allclose(stack.maxsim(query), maxsim(query, [none, *kept, none]), atol=1e-6)
+    assert np.isnan(stack.maxsim(np.zeros((0, space.width), np.float32))).all()
+    assert Stack(space, []).maxsim(query).shape == (0,)
 
 
 def test_tokens_are_kept_in_two_bits_a_number(space: TokenSpace) -> None:
