@@ -40,7 +40,11 @@ from service.reading import Draft
 NEAREST = 20
 OTHERS = 8
 SAME = 6  # the column of `ranked_by` that tells the question's own language
-HELD_BACK = 100.0  # how much the weights of relevance are; the best of 1 to 8,000 on passages that were not fitted on
+# What relevance is told by, with tokens and without, and how much its weights are held back: the fewest kinds, and the
+# most, that on passages which were not fitted on do not do worse than the best by more than a standard error.
+WHOLE = ("similarity", "maxsim", "late", "sounds", "words", "same")
+BARE = ("similarity", "meaning", "sounds", "words", "same")
+HELD_BACK = 1000.0
 Matrix = NDArray[np.float64]
 
 
@@ -173,37 +177,37 @@ def fusion_of(found: list[Asked]) -> Fusion:
 
 def relevance_of(found: list[Asked], fusion: Fusion) -> Relevance:
     """Return the weights that tell whether the first hits of a ranking by `fusion` answer, with tokens and without."""
-    return Relevance(*(odds_of([(tokens(each), each) for each in found], fusion) for tokens in (whole, bare)))
+    bare = [replace(each, evidence=without_tokens(each.evidence)) for each in found]
+    return Relevance(whole=odds_of(found, fusion, WHOLE), bare=odds_of(bare, fusion, BARE))
 
 
-def whole(asked: Asked) -> Evidence:
-    """Return all evidence there is."""
-    return asked.evidence
-
-
-def bare(asked: Asked) -> Evidence:
+def without_tokens(evidence: Evidence) -> Evidence:
     """Return the evidence as it is where no token vectors are kept."""
-    nothing = np.full(len(asked.answers), np.nan)
-    return replace(asked.evidence, maxsim=nothing, late=nothing)
+    nothing = np.full(len(evidence.same), np.nan)
+    return replace(evidence, maxsim=nothing, late=nothing)
 
 
-def odds_of(found: list[tuple[Evidence, Asked]], fusion: Fusion) -> Odds:
-    """Return the logistic regression on whether first hits answer.
+def odds_of(found: list[Asked], fusion: Fusion, kinds: tuple[str, ...]) -> Odds:
+    """Return the logistic regression on whether first hits answer, by these kinds of evidence.
 
-    Kinds of evidence go together, and which of two is the better one differs with what is asked for; so they are
-    brought to one scale and held back, by which they share what they tell (ridge regression).
+    They go together, and which of two tells more depends on what is asked; so they are brought to one scale and held
+    back, by which they share (ridge regression). A second regression, on their sum, gives it its scale again.
     """
     rows, right = [], []
-    for evidence, each in found:
-        first = each.first(fusion.score(evidence))
-        rows.append(evidence_of(evidence)[first, :-1])
+    for each in found:
+        first = each.first(fusion.score(each.evidence))
+        rows.append(evidence_of(each.evidence)[first])
         right.append(each.answers[first])
     x, y = np.concatenate(rows), np.concatenate(right).astype(np.float64)
-    mean, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-9)
-    scaled = np.column_stack([(x - mean) / scale, np.ones(len(x))])
-    weights = logistic(scaled, y, np.append(np.full(x.shape[1], HELD_BACK), 0.0))
-    own = np.where(x.any(axis=0), weights[:-1] / scale, 0.0)
-    return Odds.of(np.append(own, weights[-1] - own @ mean))
+    places = [place for place, each in enumerate(fields(Odds)) if each.name in kinds]
+    mean, scale = x[:, places].mean(axis=0), x[:, places].std(axis=0)
+    scaled = np.column_stack([(x[:, places] - mean) / scale, np.ones(len(x))])
+    weights = logistic(scaled, y, np.append(np.full(len(places), HELD_BACK), 0.0))
+    slope, intercept = logistic(np.column_stack([scaled @ weights, np.ones(len(x))]), y, 0.01).tolist()
+    odds = np.zeros(x.shape[1])
+    odds[places] = slope * weights[:-1] / scale
+    odds[-1] = slope * weights[-1] + intercept - odds[places] @ mean
+    return Odds.of(odds)
 
 
 def expected(first: Matrix, second: Matrix) -> list[float]:
