@@ -1,7 +1,9 @@
 """Rows and ranks: articles, passages and vectors in; hits out. Everything durable."""
 
+from index.backups import Manifest, backup, restore
 from index.errors import (
     ArticleNotFound,
+    BackupError,
     DamagedLibrary,
     InvalidArticle,
     InvalidCursor,
@@ -42,11 +44,16 @@ __all__ = [
     "Neutral",
     "Status",
     "TokenSpace",
+    # backups
+    "Manifest",
+    "backup",
+    "restore",
     # filters
     "Filter",
     "parse_filter",
     # errors
     "ArticleNotFound",
+    "BackupError",
     "DamagedLibrary",
     "InvalidArticle",
     "InvalidCursor",

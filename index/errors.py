@@ -9,6 +9,7 @@ LibraryError
     ReadOnlyLibrary     a write was asked of a library that can only be read
     LibraryFull         the disk is full
     LibraryAbsent       there is no library in the folder and none was to be made
+    BackupError         a backup cannot be made, or is none, or cannot be put back
     NotCalibrated       relevance was asked of a model that has no calibration
     InvalidArticle      the article or its passages cannot be stored       (a ValueError too)
     InvalidFilter       the filter names what does not exist               (a ValueError too)
@@ -52,6 +53,10 @@ class LibraryFull(LibraryError):
 
 class LibraryAbsent(LibraryError):
     """The folder holds no library."""
+
+
+class BackupError(LibraryError):
+    """A backup cannot be made there, or what is to be put back is none, or not whole."""
 
 
 class NotCalibrated(LibraryError):

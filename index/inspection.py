@@ -19,6 +19,7 @@ from index.store import Store
 from index.tables import ARTICLE, StoredPassage, Vectors
 
 Project = Callable[[Vectors, Sequence[str]], Vectors]
+Advance = Callable[[float], None]
 
 # A vector's length may be off by this: half precision leaves some 1e-3 where a model normalises in it.
 UNIT_TOLERANCE = 5e-3
@@ -28,6 +29,9 @@ SAME = 1e-6
 
 # Problems of one kind that are told one by one; where there are more, the library as a whole is lost.
 MOST = 1000
+
+# Articles that are looked at between two tellings of how far it is.
+TELL = 256
 
 
 def unstorable(article: Article, passages: Sequence[Passage]) -> str | None:
@@ -73,11 +77,19 @@ def inspect(store: Store, dim: int, space: Space, project: Project) -> list[Prob
     """Return all that is wrong: in the database, row by row, in the snapshot, and in the index against the
     database.
     """
-    problems = list(_files(store))
+    problems = [*_files(store), *stored(store, dim)]
+    if all(problem.repairable for problem in problems):
+        problems += _index(store, dim, space, project)
+    return problems
+
+
+def stored(store: Store, dim: int, advance: Advance | None = None) -> list[Problem]:
+    """Return all that is wrong in the database, row by row; `advance` is told how much of it is looked at, 0..1."""
+    problems: list[Problem] = []
     try:
         with store.reading() as connection:
             problems += _database(connection)
-            problems += _articles(connection, dim)
+            problems += _articles(connection, dim, advance)
             problems += _tokens(connection)
             problems += [
                 Problem(f"warmth {what}", "is not what was written; the means do without it", True)
@@ -85,8 +97,6 @@ def inspect(store: Store, dim: int, space: Space, project: Project) -> list[Prob
             ]
     except DamagedLibrary as error:
         problems.append(Problem("library.sqlite", str(error), False))
-    if all(problem.repairable for problem in problems):
-        problems += _index(store, dim, space, project)
     return problems
 
 
@@ -113,9 +123,13 @@ def _database(connection: sqlite3.Connection) -> Iterator[Problem]:
         yield Problem(f"{table} {number}", f"refers to what is not in {parent}", False)
 
 
-def _articles(connection: sqlite3.Connection, dim: int) -> Iterator[Problem]:
+def _articles(connection: sqlite3.Connection, dim: int, advance: Advance | None) -> Iterator[Problem]:
     """Compare every article with its hash, and go through its passages."""
-    for *columns, published in connection.execute(f"SELECT {ARTICLE}, articles.published FROM articles"):
+    (total,) = connection.execute("SELECT count(*) FROM articles").fetchone()
+    every = connection.execute(f"SELECT {ARTICLE}, articles.published FROM articles")
+    for done, (*columns, published) in enumerate(every, 1):
+        if advance and done % TELL == 0:
+            advance(min(1.0, done / max(total, 1)))
         number, id, text = columns[:3]
         try:
             article = tables.read_article(columns)
