@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,20 +128,72 @@ def _articles(connection: sqlite3.Connection, dim: int, advance: Advance | None)
     """Compare every article with its hash, and go through its passages."""
     (total,) = connection.execute("SELECT count(*) FROM articles").fetchone()
     every = connection.execute(f"SELECT {ARTICLE}, articles.published FROM articles")
-    for done, (*columns, published) in enumerate(every, 1):
+    for done, columns in enumerate(every, 1):
         if advance and done % TELL == 0:
             advance(min(1.0, done / max(total, 1)))
-        number, id, text = columns[:3]
+        yield from _article(connection, columns, dim)
+
+
+def _article(connection: sqlite3.Connection, stored: Sequence[Any], dim: int) -> Iterator[Problem]:
+    """Compare an article, of the columns `ARTICLE` and `published`, with its hash, and go through its passages."""
+    *columns, published = stored
+    number, id, text = columns[:3]
+    try:
+        article = tables.read_article(columns)
+        expected = None if article.published_at is None else interval(article.published_at)[0]
+        if published != expected:
+            yield Problem(f"article {id}", "is filed under another date than its own", False)
+    except (DamagedLibrary, ValueError, TypeError):
+        yield Problem(f"article {id}", "is not what was written", False)
+    for position, passage in enumerate(tables.passages_of(connection, number)):
+        for what in _passage(passage, position, str(id), len(str(text)), dim):
+            yield Problem(f"passage {passage.id} of article {id}", what, False)
+
+
+def whole(connection: sqlite3.Connection, article_id: str, dim: int, *, tokens: bool) -> bool:
+    """Tell whether an article is what was written, its passages and what is kept of their token vectors too.
+
+    With `tokens` each passage must have some.
+    """
+    stored = connection.execute(
+        f"SELECT {ARTICLE}, articles.published FROM articles WHERE id = ?", (article_id,)
+    ).fetchone()
+    if stored is None or any(True for _ in _article(connection, stored, dim)):
+        return False
+    rows = tables.rows_of(connection, stored[0]).tolist()
+    if not tables.keeps_tokens(connection):
+        return not tokens
+    try:
+        kept = tables.tokens_of(connection, rows)
+    except DamagedLibrary:
+        return False
+    return not tokens or len(kept) == len(rows)
+
+
+def lacking(connection: sqlite3.Connection, passages: Sequence[Passage], *, tokens: bool) -> list[int]:
+    """Return which of the passages, by place, have no vector stored that is what was written.
+
+    With `tokens` also those without token vectors.
+    """
+    found = tables.passages_by_id(connection, [passage.id for passage in passages])
+    rows = {each.id: found[each.id].row for each in passages if each.id in found and found[each.id].sound(each.article_id)}
+    if tokens:
+        with_them = tables.with_tokens(connection, list(rows.values()))
+        rows = {id: row for id, row in rows.items() if row in with_them}
+    return [place for place, passage in enumerate(passages) if passage.id not in rows]
+
+
+def mendable(connection: sqlite3.Connection, dim: int, *, tokens: bool) -> list[str]:
+    """Return the ids of articles that are what was written, and whose passages or token vectors are not, or lack."""
+    found = []
+    for stored in connection.execute(f"SELECT {ARTICLE} FROM articles ORDER BY number"):
         try:
-            article = tables.read_article(columns)
-            expected = None if article.published_at is None else interval(article.published_at)[0]
-            if published != expected:
-                yield Problem(f"article {id}", "is filed under another date than its own", False)
-        except (DamagedLibrary, ValueError, TypeError):
-            yield Problem(f"article {id}", "is not what was written", False)
-        for position, passage in enumerate(tables.passages_of(connection, number)):
-            for what in _passage(passage, position, str(id), len(str(text)), dim):
-                yield Problem(f"passage {passage.id} of article {id}", what, False)
+            article = tables.read_article(stored)
+        except DamagedLibrary:
+            continue
+        if not whole(connection, article.id, dim, tokens=tokens):
+            found.append(article.id)
+    return found
 
 
 def _tokens(connection: sqlite3.Connection) -> Iterator[Problem]:
@@ -150,7 +203,7 @@ def _tokens(connection: sqlite3.Connection) -> Iterator[Problem]:
     for row, code, checksum, there in connection.execute(
         "SELECT tokens.row, code, tokens.checksum, passages.row FROM tokens LEFT JOIN passages USING (row)"
     ):
-        if not isinstance(code, bytes) or checksum != tables.token_checksum(row, code):
+        if not tables.sound_tokens(row, code, checksum):
             yield Problem(f"tokens of row {row}", "are not what was written", False)
         elif there is None:
             yield Problem(f"tokens of row {row}", "are of no passage", False)
