@@ -150,17 +150,25 @@ def _article(connection: sqlite3.Connection, stored: Sequence[Any], dim: int) ->
             yield Problem(f"passage {passage.id} of article {id}", what, False)
 
 
-def whole(connection: sqlite3.Connection, article_id: str, dim: int, *, tokens: bool) -> bool:
+def whole(
+    connection: sqlite3.Connection, article_id: str, dim: int, *, tokens: bool, ids: Sequence[str] | None = None
+) -> bool:
     """Tell whether an article is what was written, its passages and what is kept of their token vectors too.
 
-    With `tokens` each passage must have some.
+    With `tokens` each passage must have some. `ids` are those that its passages are to have; where they are not known,
+    the last is to reach to the end of the text.
     """
     stored = connection.execute(
         f"SELECT {ARTICLE}, articles.published FROM articles WHERE id = ?", (article_id,)
     ).fetchone()
     if stored is None or any(True for _ in _article(connection, stored, dim)):
         return False
-    rows = tables.rows_of(connection, stored[0]).tolist()
+    passages, text = tables.passages_of(connection, stored[0]), stored[2]
+    if ids is None and text[passages[-1].end if passages else 0 :].strip():
+        return False
+    if ids is not None and [passage.id for passage in passages] != list(ids):
+        return False
+    rows = [passage.row for passage in passages]
     if not tables.keeps_tokens(connection):
         return not tokens
     try:
@@ -176,7 +184,9 @@ def lacking(connection: sqlite3.Connection, passages: Sequence[Passage], *, toke
     With `tokens` also those without token vectors.
     """
     found = tables.passages_by_id(connection, [passage.id for passage in passages])
-    rows = {each.id: found[each.id].row for each in passages if each.id in found and found[each.id].sound(each.article_id)}
+    rows = {
+        each.id: found[each.id].row for each in passages if each.id in found and found[each.id].sound(each.article_id)
+    }
     if tokens:
         with_them = tables.with_tokens(connection, list(rows.values()))
         rows = {id: row for id, row in rows.items() if row in with_them}

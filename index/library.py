@@ -268,8 +268,10 @@ class Library(Searcher):
         article = addition.article
         before = tables.stored_hash(connection, article.id)
         tokens = addition.tokens if self.token_space else {}
-        if before == article.content_hash and inspection.whole(connection, article.id, self.dim, tokens=bool(tokens)):
-            return "unchanged"
+        if before == article.content_hash:
+            ids = [passage.id for passage in addition.passages]
+            if inspection.whole(connection, article.id, self.dim, tokens=bool(tokens), ids=ids):
+                return "unchanged"
         try:
             tables.put(connection, article, addition.passages, addition.vectors, tokens)
         except sqlite3.IntegrityError as error:

@@ -363,13 +363,12 @@ def put(
     change = changes.advance(connection)
     before = connection.execute("SELECT language FROM articles WHERE id = ?", (article.id,)).fetchone()
     number = _put_article(connection, article, change)
-    there = passages_of(connection, number)
-    staying = {passage.id for passage in passages}
-    stored = {passage.id: passage for passage in there if passage.id in staying and passage.sound(article.id)}
-    # A passage's id is of its article alone: what has it elsewhere is a damaged row.
-    astray = passages_by_id(connection, [id for id in staying if id not in stored])
-    gone = {passage.row for passage in there if passage.id not in stored} | {each.row for each in astray.values()}
-    _remove_rows(connection, sorted(gone), change)
+    # A passage's id is of its article alone: what has it and is filed under another is a damaged row of this one.
+    named = passages_by_id(connection, [passage.id for passage in passages])
+    stored = {id: passage for id, passage in named.items() if passage.sound(article.id)}
+    staying = {passage.row for passage in stored.values()}
+    there = {passage.row for passage in (*named.values(), *passages_of(connection, number))}
+    _remove_rows(connection, sorted(there - staying), change)
     if before is not None and before[0] != article.language:
         # Token vectors are kept as the language of the article makes them.
         with_them: set[int] = set()
@@ -383,8 +382,8 @@ def put(
         if old is not None:
             fresh = checksum(passage.id, article.id, span, old.vector)
             connection.execute(
-                'UPDATE passages SET position = ?, start = ?, "end" = ?, checksum = ? WHERE row = ?',
-                (*span, fresh, old.row),
+                'UPDATE passages SET article = ?, position = ?, start = ?, "end" = ?, checksum = ? WHERE row = ?',
+                (number, *span, fresh, old.row),
             )
             if old.row not in with_them:
                 _put_tokens(connection, old.row, tokens.get(place))

@@ -470,6 +470,20 @@ def certain(language: str) -> Guess:
     return Guess(code, 1.0, {} if code == "und" else {code: 1.0})
 
 
+def as_draft(article: Article) -> Draft:
+    """Return the draft that becomes this very article when it is added."""
+    return Draft(
+        text=article.text,
+        id=article.id,
+        title=article.title,
+        language=article.language,
+        url=article.url,
+        source=article.source,
+        published_at=article.published_at,
+        metadata=article.metadata,
+    )
+
+
 def identity(draft: Draft) -> str:
     """Return the id of an article that came without one: from its address, or else from what it says."""
     told = draft.url or f"{draft.title}\n{draft.text}"

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from service.cli.commands import AsJson, Data, _settings, app
-from service.cli.terminal import bar, clean, out, told
+from service.cli.commands import AsJson, Backend, Data, _engine, _library, _settings, app
+from service.cli.terminal import bar, clean, out, stop, told
 
 
 @app.command()
@@ -53,3 +53,26 @@ def restore(
     if aside is not None:
         out(clean(f"what was there is now {aside}"))
     out(clean(f"{settings.data} holds {manifest.articles} articles, {manifest.passages} passages, checked"))
+
+
+@app.command()
+@told
+def repair(data: Data = None, backend: Backend = None, as_json: AsJson = False) -> None:
+    """Mend what can be mended: derived data, damaged or lacking vectors; name what cannot (exit code 1)."""
+    from service.repairing import repair as mend
+
+    settings = _settings(data=data, backend=backend)
+    with bar() as progress:
+        found = mend(lambda: _library(settings), lambda: _engine(settings, create=True), progress)
+    if as_json:
+        left = [{"where": each.where, "what": each.what} for each in found.problems]
+        out(json.dumps({"mended": found.mended, "problems": left}, ensure_ascii=False))
+    else:
+        out(f"{len(found.mended)} articles were encoded again; all that is derived was built anew")
+        for each in found.problems:
+            out(clean(f"{each.where}: {each.what}"))
+    if found.problems:
+        stop(
+            f"{len(found.problems)} problems are left: add the articles again that they name,"
+            " or put a backup back (dragoman restore)"
+        )
