@@ -314,7 +314,8 @@ def main() -> None:
         for each in rounds(Path(scratch) / "library", asked.kills, asked.seed):
             found.append(each)
             progress.update(bar, completed=sum(each.killed for each in found))
-    print(f"{sum(each.killed for each in found)} kills in {len(found)} rounds of {WRITERS} processes, {THREADS} threads")
+    killed = sum(each.killed for each in found)
+    print(f"{killed} kills in {len(found)} rounds of {WRITERS} processes, {THREADS} threads each")
     print(f"{sum(each.acknowledged for each in found)} writes acknowledged, none lost")
     under_way = sum(each.under_way for each in found)
     print(f"{under_way} under way when killed: {sum(each.kept for each in found)} there whole, the others not at all")

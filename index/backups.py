@@ -131,7 +131,9 @@ def read(source: Path) -> Manifest:
     except (ValueError, TypeError) as error:
         raise BackupError(f"{source / MANIFEST} is damaged ({error}): use another backup.") from error
     if manifest.format != FORMAT:
-        raise BackupError(f"{source} has format {manifest.format!r}, and this version knows {FORMAT}: upgrade Dragoman.")
+        raise BackupError(
+            f"{source} has format {manifest.format!r}, and this version knows {FORMAT}: upgrade Dragoman."
+        )
     return manifest
 
 
@@ -168,7 +170,9 @@ def _copy(folder: Path, copy: Path, progress: Progress | None) -> None:
                 # One file, that needs nothing beside it.
                 target.execute("PRAGMA journal_mode = DELETE")
             except sqlite3.OperationalError as error:
-                raise BackupError(f"{copy.parent} cannot be written ({error}): see that its disk is not full.") from error
+                raise BackupError(
+                    f"{copy.parent} cannot be written ({error}): see that its disk is not full."
+                ) from error
     finally:
         target.close()
         store.close()
@@ -266,4 +270,3 @@ def _sync(folder: Path) -> None:
 def _tell(progress: Progress | None, stage: str, fraction: float) -> None:
     if progress:
         progress(stage, fraction)
-

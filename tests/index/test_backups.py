@@ -1,5 +1,4 @@
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -44,7 +43,7 @@ def test_there_and_back(folder: Path, tmp_path: Path) -> None:
     stages: list[str] = []
     manifest = backup(folder, tmp_path / "kept", lambda stage, done: stages.append(f"{stage} {done <= 1}"))
 
-    assert sorted(os.listdir(tmp_path / "kept")) == [DATABASE, MANIFEST]
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == [DATABASE, MANIFEST]
     assert (manifest.articles, manifest.passages, manifest.model) == (30, 60, "numbers")
     assert {"copying True", "taking the checksum True"} <= set(stages)
     told, aside = restore(tmp_path / "kept", tmp_path / "new")

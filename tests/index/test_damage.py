@@ -1,5 +1,5 @@
-"""Derived files damaged at random places, disks that fill up or can no longer be written to: a rebuild or a clear error,
-never a wrong answer.
+"""Derived files damaged at random places, disks that fill up or can no longer be written to: a rebuild or a clear
+error, never a wrong answer.
 """
 
 import random
@@ -111,7 +111,7 @@ print(message, "refused", refused)
 
 
 def test_a_disk_that_fills_up_under_mixed_writes(tmp_path: Path) -> None:
-    """Where there is no room a write is refused whole and says so; once there is room it goes on; answers stay exact."""
+    """Without room a write is refused whole and says so; once there is room it goes on; answers stay exact."""
     told = in_a_mount(f"mount -t tmpfs -o size=1200k none {tmp_path}", MIXED_ON_A_SMALL_DISK, tmp_path)
 
     assert "free some space" in told or "not full" in told
