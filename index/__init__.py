@@ -18,6 +18,7 @@ from index.errors import (
     NotCalibrated,
     PassageNotFound,
     ReadOnlyLibrary,
+    Superseded,
 )
 from index.filters import Filter
 from index.filters import parse as parse_filter
@@ -68,4 +69,5 @@ __all__ = [
     "NotCalibrated",
     "PassageNotFound",
     "ReadOnlyLibrary",
+    "Superseded",
 ]

@@ -7,6 +7,7 @@ LibraryError
     LibraryBusy         another process holds the one-writer lock
     LibraryClosed       the library was closed while it was still being used
     ReadOnlyLibrary     a write was asked of a library that can only be read
+        Superseded      the library is a generation that no longer serves
     LibraryFull         the disk is full
     LibraryAbsent       there is no library in the folder and none was to be made
     BackupError         a backup cannot be made, or is none, or cannot be put back
@@ -45,6 +46,10 @@ class LibraryClosed(LibraryError):
 
 class ReadOnlyLibrary(LibraryError):
     """The library can only be read here."""
+
+
+class Superseded(ReadOnlyLibrary):
+    """The library went over to another model, and this generation of it is written to no more."""
 
 
 class LibraryFull(LibraryError):

@@ -10,7 +10,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from index import changes, inspection, segments, snapshots, tables, warmth
+from index import changes, generations, inspection, segments, snapshots, tables, warmth
 from index.changes import Rows
 from index.errors import (
     ArticleNotFound,
@@ -61,6 +61,7 @@ class Library(Searcher):
         # So many passages were there when it was last looked whether the means should follow.
         self._passages, self._looked = info.passages, info.passages
         self._wrote = False
+        self._following = False
         self._closed = False
 
     # Opening and closing
@@ -77,6 +78,7 @@ class Library(Searcher):
         read_only: bool = False,
         late_interaction: bool = True,
         warming: bool | None = None,
+        following: bool = False,
     ) -> Self:
         """Open the library in `folder`, or make one there if `create`.
 
@@ -84,6 +86,7 @@ class Library(Searcher):
         on as it began. With `warming` its means follow its passages and its questions, without they stay what is known
         of the model, and what was kept of questions is removed; None leaves it as it is, off in a new library.
 
+        With `following` a generation that does not serve can be written to, by what has it follow the one that does.
         A folder that cannot be written to is opened to be searched only. Raises ModelMismatch if the library
         was built with another model, NewerSchema, DamagedLibrary, LibraryAbsent, ReadOnlyLibrary.
         """
@@ -108,6 +111,7 @@ class Library(Searcher):
                         warmth.switch(connection, on=warming)
                     info = replace(info, warming=warming)
             library = cls(folder, store, info)
+            library._following = following
             library._follow()
             return library
         except BaseException:
@@ -202,11 +206,13 @@ class Library(Searcher):
     def writing(self, timeout: float = 10.0) -> Iterator[None]:
         """Be the one writer while the block lasts; a thread that is may enter again.
 
-        Waits at most `timeout` seconds, then raises LibraryBusy, naming the holder. Raises ReadOnlyLibrary.
+        Waits at most `timeout` seconds, then raises LibraryBusy, naming the holder. Raises ReadOnlyLibrary, Superseded.
         """
         if self._store.read_only:
             raise ReadOnlyLibrary(f"{self.folder} is open to be searched only: nothing can be added or deleted here.")
         with self._lock.held(timeout):
+            if not self._following:
+                generations.check(self.folder)
             yield
 
     def unchanged(self, article: Article) -> bool:
@@ -385,6 +391,11 @@ class Library(Searcher):
         """Return by row the id of its article."""
         with self._store.reading() as connection:
             return tables.article_ids(connection, rows.tolist())
+
+    def contents(self) -> dict[str, tuple[str, str]]:
+        """Return by id the content hash and the language of every article, in the order in which they first came."""
+        with self._store.reading() as connection:
+            return tables.contents(connection)
 
     def _found(self, connection: sqlite3.Connection, article_id: str) -> tuple[int, Article]:
         found = tables.find_article(connection, article_id)

@@ -328,6 +328,12 @@ def token_figures(connection: sqlite3.Connection) -> tuple[int, int]:
     return int(count), int(size)
 
 
+def contents(connection: sqlite3.Connection) -> dict[str, tuple[str, str]]:
+    """Return by id the content hash and the language of every article, in the order in which they first came."""
+    told = connection.execute("SELECT id, content_hash, language FROM articles ORDER BY number")
+    return {id: (content_hash, language) for id, content_hash, language in told}
+
+
 def counts(connection: sqlite3.Connection) -> tuple[int, int, dict[str, int]]:
     """Return how many articles and passages there are, and articles by language, most first."""
     languages = connection.execute("SELECT language, count(*) FROM articles GROUP BY language ORDER BY 2 DESC, 1")
