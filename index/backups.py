@@ -200,7 +200,7 @@ def _sound(folder: Path, what: str, then: str, progress: Progress | None) -> Lib
     if lost := [problem for problem in problems if not problem.repairable]:
         raise DamagedLibrary(
             f"{what}: {listed(lost)}. {then} `dragoman repair` mends what can be mended;"
-            " articles that it names are to be deleted and added again."
+            " articles that it names are to be added again."
         )
     return info
 

@@ -21,6 +21,9 @@ Source = Callable[[], Library]
 # How long the switch waits for a write that is under way, in seconds.
 PATIENCE = 60.0
 
+# How often the two are compared while others may write: somebody always may, and the switch does the rest.
+ROUNDS = 10
+
 
 def reembed(data: Path, open_source: Source, open_other: Opened, progress: Advance | None = None) -> int:
     """Encode all that is stored with the other generation's model; return how many articles were to be done.
@@ -46,10 +49,13 @@ def reembed(data: Path, open_source: Source, open_other: Opened, progress: Advan
 
 
 def follow(source: Library, engine: Engine, progress: Advance | None = None) -> int:
-    """Do what the library of `engine` lacks of `source` until they hold the same; return how many articles differed."""
+    """Do what the library of `engine` lacks of `source` until they hold the same; return how many articles differed.
+
+    Where somebody writes to `source` all the while, some may differ still.
+    """
     other, done = engine.library, 0
     left: dict[str, str] = {}
-    while True:
+    for _ in range(ROUNDS):
         wanted, there = source.contents(), other.contents()
         todo = {id: told[0] for id, told in wanted.items() if id not in there or there[id][0] != told[0]}
         gone = [id for id in there if id not in wanted]
@@ -59,10 +65,11 @@ def follow(source: Library, engine: Engine, progress: Advance | None = None) -> 
             raise ReembeddingFailed(f"{len(todo)} articles cannot be encoded anew, {next(iter(todo))!r} among them.")
         for id in gone:
             other.delete(id)
-        for number, _ in enumerate(engine.add(_drafts(source, list(todo)), serving=True), 1):
+        for number, _outcome in enumerate(engine.add(_drafts(source, list(todo)), serving=True), 1):
             if progress:
                 progress("encoding anew", min(1.0, number / len(todo)))
         left, done = todo, done + len(todo) + len(gone)
+    return done
 
 
 def cut_over(data: Path, open_source: Source, open_other: Opened, progress: Advance | None = None) -> int:

@@ -508,6 +508,7 @@ def _library(settings: Settings, *, read_only: bool = False, generation: str = "
         dim=info.dim,
         create=False,
         read_only=read_only,
+        late_interaction=settings.late_interaction,
     )
 
 
