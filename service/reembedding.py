@@ -88,6 +88,8 @@ def cut_over(data: Path, open_source: Source, open_other: Opened, progress: Adva
                 raise ReembeddingFailed(f"The other generation is not sound ({told}): discard it, and encode anew.")
             with source.writing(PATIENCE):
                 done += follow(source, engine, progress)
+                if source.contents() != engine.library.contents():
+                    raise ReembeddingFailed("The other generation does not come to hold the same: encode anew.")
                 generations.switch(data)
         return done
 

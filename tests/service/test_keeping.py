@@ -15,7 +15,10 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A library of two articles, made on the command line with the toy encoder."""
     monkeypatch.setattr(service.engine, "load_encoder", lambda *_, **__: ToyEncoder())
     monkeypatch.setenv("DRAGOMAN_DATA", str(tmp_path / "library"))
-    lines = [{"id": "flood", "text": "river flood", "language": "en"}, {"id": "bank", "text": "money", "language": "en"}]
+    lines = [
+        {"id": "flood", "text": "river flood", "language": "en"},
+        {"id": "bank", "text": "money", "language": "en"},
+    ]
     result = CliRunner().invoke(app, ["add", "-"], input="\n".join(map(json.dumps, lines)))
     assert result.exit_code == 0, result.output
     return tmp_path / "library"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 import service.engine
@@ -20,7 +21,10 @@ from service.cli import app
 from service.engine import Engine
 from service.errors import ReembeddingFailed
 from service.reading import Draft
+from service.settings import Settings
+from service.web.app import create_app
 from tests.fakes import ToyEncoder
+from tests.service.conftest import wait_until
 
 ROOT = Path(__file__).parents[2]
 TEXTS = ["river flood rain", "bank money\n\nmarket trade", "school teacher", "doctor hospital", "army aircraft"]
@@ -172,6 +176,22 @@ def test_nothing_is_lost_when_it_is_switched_under_writes(data: Path) -> None:
         assert engine.encoder.name == "deaf"
         assert set(kept) <= set(engine.library.contents())
         assert engine.library.verify() == []
+
+
+def test_a_server_says_that_it_is_to_be_restarted(data: Path) -> None:
+    """After the switch a server that was there before answers from the old one, and refuses to write with 403."""
+    reembedding.reembed(data, source(data), other(data, "deaf"))
+    application = create_app(Settings(data=data), lambda: Engine.open(data))
+    with TestClient(application) as web:
+        wait_until(lambda: web.get("/readyz").status_code == 200)
+        article = {"id": "new", "text": "river", "language": "en"}
+        assert web.post("/v1/articles", json=article).status_code == 201
+        assert reembedding.cut_over(data, source(data, read_only=False), other(data)) == 1
+        refused = web.post("/v1/articles", json={**article, "id": "newer"})
+        assert refused.status_code == 403
+        assert "restart the server" in refused.json()["detail"]
+        assert web.delete("/v1/articles/new").status_code == 403
+        assert web.get("/v1/search", params={"q": "river", "language": "en"}).json()["hits"]
 
 
 KILLED = """
