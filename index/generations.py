@@ -45,8 +45,9 @@ class Generations:
 def read(data: Path) -> Generations:
     """Return what there is; the first generation alone where nothing is said. Raises DamagedLibrary."""
     try:
-        found = Generations(**json.loads((data / POINTER).read_text(encoding="utf-8")))
-        if not isinstance(found.serving, str) or not isinstance(found.other, str | None):
+        told = json.loads((data / POINTER).read_text(encoding="utf-8"))
+        found = Generations(**told)
+        if not isinstance(told.get("serving"), str) or not isinstance(told.get("other"), str | None):
             raise ValueError("it names no generation")
         return found
     except (FileNotFoundError, NotADirectoryError):

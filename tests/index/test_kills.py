@@ -26,12 +26,13 @@ def test_the_proof_sees_what_is_lost(tmp_path: Path) -> None:
             library.add(one.article, one.passages, one.vectors)
         assert kills.check(library, dict(state), [], random.Random(0)) == 0
         assert kills.check(library, dict(state), [{"a0-1": 3}], random.Random(0)) == 1
-        for wrong, under_way in (
+        wrongs: list[tuple[State, list[State]]] = [
             (state | {"a0-3": 1}, []),
             (state | {"a0-2": 4}, []),
             (state | {"a0-2": None}, []),
             ({"a0-1": 3}, []),
             (state | {"a0-2": 4}, [{"a0-1": 4, "a0-2": 5}]),
-        ):
+        ]
+        for wrong, under_way in wrongs:
             with pytest.raises(AssertionError):
-                kills.check(library, dict(wrong), list(under_way), random.Random(0))
+                kills.check(library, dict(wrong), under_way, random.Random(0))

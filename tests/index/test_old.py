@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from index import Library, backup, restore
+from index import Article, Library, backup, restore
 from index.migrations import SCHEMA
 from index.snapshots import SNAPSHOT
 from tests.index.old import make
@@ -89,7 +89,7 @@ def test_written_to(old: Path) -> None:
         passages = {article.id: make.passages_of(article) for article in make.LEFT}
         for article in make.LEFT:
             assert library.add(article, passages[article.id], {}) == "unchanged"
-        new = make.Article("new", "A new one.\n\nOf two.", language="en")
+        new = Article("new", "A new one.\n\nOf two.", language="en")
         assert make.put(library, new) == "added"
         assert make.put(library, make.ARTICLES[2]) == "replaced"
         assert library.delete("trade")

@@ -98,7 +98,7 @@ def same(data: Path) -> None:
     """Assert that both generations hold the same articles, and are sound."""
     found = []
     for which in ("serving", "other"):
-        with Engine.open(data, generation=which, read_only=True) as engine:  # type: ignore[arg-type]
+        with Engine.open(data, generation=which, read_only=True) as engine:
             assert engine.library.verify() == []
             found.append({id: engine.library.get(id) for id in engine.library.contents()})
     assert found[0] == found[1]
