@@ -44,7 +44,8 @@ def reembed(data: Path, open_source: Source, open_other: Opened, progress: Advan
             other = engine.library
             if (other.model, other.fingerprint) != (source.model, source.fingerprint):
                 return follow(source, engine, progress)
-        generations.discard(data)
+        if fresh:
+            generations.discard(data)
         raise ReembeddingFailed(f"{data} is encoded with {source.model!r}, this very version of it, already.")
 
 
