@@ -1,7 +1,9 @@
 """Rows and ranks: articles, passages and vectors in; hits out. Everything durable."""
 
+from index.backups import Manifest, backup, restore
 from index.errors import (
     ArticleNotFound,
+    BackupError,
     DamagedLibrary,
     InvalidArticle,
     InvalidCursor,
@@ -16,6 +18,7 @@ from index.errors import (
     NotCalibrated,
     PassageNotFound,
     ReadOnlyLibrary,
+    Superseded,
 )
 from index.filters import Filter
 from index.filters import parse as parse_filter
@@ -42,11 +45,16 @@ __all__ = [
     "Neutral",
     "Status",
     "TokenSpace",
+    # backups
+    "Manifest",
+    "backup",
+    "restore",
     # filters
     "Filter",
     "parse_filter",
     # errors
     "ArticleNotFound",
+    "BackupError",
     "DamagedLibrary",
     "InvalidArticle",
     "InvalidCursor",
@@ -61,4 +69,5 @@ __all__ = [
     "NotCalibrated",
     "PassageNotFound",
     "ReadOnlyLibrary",
+    "Superseded",
 ]

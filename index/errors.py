@@ -7,8 +7,10 @@ LibraryError
     LibraryBusy         another process holds the one-writer lock
     LibraryClosed       the library was closed while it was still being used
     ReadOnlyLibrary     a write was asked of a library that can only be read
+        Superseded      the library is a generation that no longer serves
     LibraryFull         the disk is full
     LibraryAbsent       there is no library in the folder and none was to be made
+    BackupError         a backup cannot be made, or is none, or cannot be put back
     NotCalibrated       relevance was asked of a model that has no calibration
     InvalidArticle      the article or its passages cannot be stored       (a ValueError too)
     InvalidFilter       the filter names what does not exist               (a ValueError too)
@@ -46,12 +48,20 @@ class ReadOnlyLibrary(LibraryError):
     """The library can only be read here."""
 
 
+class Superseded(ReadOnlyLibrary):
+    """The library went over to another model, and this generation of it is written to no more."""
+
+
 class LibraryFull(LibraryError):
     """The disk is full; the article that was being written is not in the library, everything before it is."""
 
 
 class LibraryAbsent(LibraryError):
     """The folder holds no library."""
+
+
+class BackupError(LibraryError):
+    """A backup cannot be made there, or what is to be put back is none, or not whole."""
 
 
 class NotCalibrated(LibraryError):

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from index.store import Store
 from index.tables import ARTICLE, StoredPassage, Vectors
 
 Project = Callable[[Vectors, Sequence[str]], Vectors]
+Advance = Callable[[float], None]
 
 # A vector's length may be off by this: half precision leaves some 1e-3 where a model normalises in it.
 UNIT_TOLERANCE = 5e-3
@@ -28,6 +30,9 @@ SAME = 1e-6
 
 # Problems of one kind that are told one by one; where there are more, the library as a whole is lost.
 MOST = 1000
+
+# Articles that are looked at between two tellings of how far it is.
+TELL = 256
 
 
 def unstorable(article: Article, passages: Sequence[Passage]) -> str | None:
@@ -73,11 +78,19 @@ def inspect(store: Store, dim: int, space: Space, project: Project) -> list[Prob
     """Return all that is wrong: in the database, row by row, in the snapshot, and in the index against the
     database.
     """
-    problems = list(_files(store))
+    problems = [*_files(store), *stored(store, dim)]
+    if all(problem.repairable for problem in problems):
+        problems += _index(store, dim, space, project)
+    return problems
+
+
+def stored(store: Store, dim: int, advance: Advance | None = None) -> list[Problem]:
+    """Return all that is wrong in the database, row by row; `advance` is told how much of it is looked at, 0..1."""
+    problems: list[Problem] = []
     try:
         with store.reading() as connection:
             problems += _database(connection)
-            problems += _articles(connection, dim)
+            problems += _articles(connection, dim, advance)
             problems += _tokens(connection)
             problems += [
                 Problem(f"warmth {what}", "is not what was written; the means do without it", True)
@@ -85,8 +98,6 @@ def inspect(store: Store, dim: int, space: Space, project: Project) -> list[Prob
             ]
     except DamagedLibrary as error:
         problems.append(Problem("library.sqlite", str(error), False))
-    if all(problem.repairable for problem in problems):
-        problems += _index(store, dim, space, project)
     return problems
 
 
@@ -113,20 +124,86 @@ def _database(connection: sqlite3.Connection) -> Iterator[Problem]:
         yield Problem(f"{table} {number}", f"refers to what is not in {parent}", False)
 
 
-def _articles(connection: sqlite3.Connection, dim: int) -> Iterator[Problem]:
+def _articles(connection: sqlite3.Connection, dim: int, advance: Advance | None) -> Iterator[Problem]:
     """Compare every article with its hash, and go through its passages."""
-    for *columns, published in connection.execute(f"SELECT {ARTICLE}, articles.published FROM articles"):
-        number, id, text = columns[:3]
+    (total,) = connection.execute("SELECT count(*) FROM articles").fetchone()
+    every = connection.execute(f"SELECT {ARTICLE}, articles.published FROM articles")
+    for done, columns in enumerate(every, 1):
+        if advance and done % TELL == 0:
+            advance(min(1.0, done / max(total, 1)))
+        yield from _article(connection, columns, dim)
+
+
+def _article(connection: sqlite3.Connection, stored: Sequence[Any], dim: int) -> Iterator[Problem]:
+    """Compare an article, of the columns `ARTICLE` and `published`, with its hash, and go through its passages."""
+    *columns, published = stored
+    number, id, text = columns[:3]
+    try:
+        article = tables.read_article(columns)
+        expected = None if article.published_at is None else interval(article.published_at)[0]
+        if published != expected:
+            yield Problem(f"article {id}", "is filed under another date than its own", False)
+    except (DamagedLibrary, ValueError, TypeError):
+        yield Problem(f"article {id}", "is not what was written", False)
+    for position, passage in enumerate(tables.passages_of(connection, number)):
+        for what in _passage(passage, position, str(id), len(str(text)), dim):
+            yield Problem(f"passage {passage.id} of article {id}", what, False)
+
+
+def whole(
+    connection: sqlite3.Connection, article_id: str, dim: int, *, tokens: bool, ids: Sequence[str] | None = None
+) -> bool:
+    """Tell whether an article is what was written, its passages and what is kept of their token vectors too.
+
+    With `tokens` each passage must have some. `ids` are those that its passages are to have; where they are not known,
+    the last is to reach to the end of the text.
+    """
+    stored = connection.execute(
+        f"SELECT {ARTICLE}, articles.published FROM articles WHERE id = ?", (article_id,)
+    ).fetchone()
+    if stored is None or any(True for _ in _article(connection, stored, dim)):
+        return False
+    passages, text = tables.passages_of(connection, stored[0]), stored[2]
+    if ids is None and text[passages[-1].end if passages else 0 :].strip():
+        return False
+    if ids is not None and [passage.id for passage in passages] != list(ids):
+        return False
+    rows = [passage.row for passage in passages]
+    if not tables.keeps_tokens(connection):
+        return not tokens
+    try:
+        kept = tables.tokens_of(connection, rows)
+    except DamagedLibrary:
+        return False
+    return not tokens or len(kept) == len(rows)
+
+
+def lacking(connection: sqlite3.Connection, passages: Sequence[Passage], *, tokens: bool) -> list[int]:
+    """Return which of the passages, by place, have no vector stored that is what was written.
+
+    With `tokens` also those without token vectors.
+    """
+    found = tables.passages_by_id(connection, [passage.id for passage in passages])
+    rows = {
+        each.id: found[each.id].row for each in passages if each.id in found and found[each.id].sound(each.article_id)
+    }
+    if tokens:
+        with_them = tables.with_tokens(connection, list(rows.values()))
+        rows = {id: row for id, row in rows.items() if row in with_them}
+    return [place for place, passage in enumerate(passages) if passage.id not in rows]
+
+
+def mendable(connection: sqlite3.Connection, dim: int, *, tokens: bool) -> list[str]:
+    """Return the ids of articles that are what was written, and whose passages or token vectors are not, or lack."""
+    found = []
+    for stored in connection.execute(f"SELECT {ARTICLE} FROM articles ORDER BY number"):
         try:
-            article = tables.read_article(columns)
-            expected = None if article.published_at is None else interval(article.published_at)[0]
-            if published != expected:
-                yield Problem(f"article {id}", "is filed under another date than its own", False)
-        except (DamagedLibrary, ValueError, TypeError):
-            yield Problem(f"article {id}", "is not what was written", False)
-        for position, passage in enumerate(tables.passages_of(connection, number)):
-            for what in _passage(passage, position, str(id), len(str(text)), dim):
-                yield Problem(f"passage {passage.id} of article {id}", what, False)
+            article = tables.read_article(stored)
+        except DamagedLibrary:
+            continue
+        if not whole(connection, article.id, dim, tokens=tokens):
+            found.append(article.id)
+    return found
 
 
 def _tokens(connection: sqlite3.Connection) -> Iterator[Problem]:
@@ -136,7 +213,7 @@ def _tokens(connection: sqlite3.Connection) -> Iterator[Problem]:
     for row, code, checksum, there in connection.execute(
         "SELECT tokens.row, code, tokens.checksum, passages.row FROM tokens LEFT JOIN passages USING (row)"
     ):
-        if not isinstance(code, bytes) or checksum != tables.token_checksum(row, code):
+        if not tables.sound_tokens(row, code, checksum):
             yield Problem(f"tokens of row {row}", "are not what was written", False)
         elif there is None:
             yield Problem(f"tokens of row {row}", "are of no passage", False)

@@ -127,6 +127,13 @@ class Lexical:
             if prepared is not None:
                 self._now = prepared
 
+    def forget(self) -> None:
+        """Give up the index and what is published of it; it is built anew when it is next asked for."""
+        with self._catching_up:
+            self._forget()
+            if self._keep:
+                segments.remove(self._store.folder)
+
     def close(self, *, wrote: bool) -> None:
         """Publish if that pays; `wrote` tells whether this process changed the library."""
         if self._keep and not self._store.read_only and wrote:

@@ -10,7 +10,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from index import changes, inspection, segments, snapshots, tables, warmth
+from index import changes, generations, inspection, segments, snapshots, tables, warmth
 from index.changes import Rows
 from index.errors import (
     ArticleNotFound,
@@ -22,7 +22,7 @@ from index.errors import (
 )
 from index.hybrid import Held
 from index.lock import WriterLock
-from index.migrations import SCHEMA
+from index.migrations import KEEPING_TOKENS, SCHEMA
 from index.neutral import Neutral
 from index.records import Article, LibraryInfo, Passage, Problem, Status, Warm
 from index.recovery import log
@@ -61,6 +61,7 @@ class Library(Searcher):
         # So many passages were there when it was last looked whether the means should follow.
         self._passages, self._looked = info.passages, info.passages
         self._wrote = False
+        self._following = False
         self._closed = False
 
     # Opening and closing
@@ -77,6 +78,7 @@ class Library(Searcher):
         read_only: bool = False,
         late_interaction: bool = True,
         warming: bool | None = None,
+        following: bool = False,
     ) -> Self:
         """Open the library in `folder`, or make one there if `create`.
 
@@ -84,6 +86,7 @@ class Library(Searcher):
         on as it began. With `warming` its means follow its passages and its questions, without they stay what is known
         of the model, and what was kept of questions is removed; None leaves it as it is, off in a new library.
 
+        With `following` a generation that does not serve can be written to, by what has it follow the one that does.
         A folder that cannot be written to is opened to be searched only. Raises ModelMismatch if the library
         was built with another model, NewerSchema, DamagedLibrary, LibraryAbsent, ReadOnlyLibrary.
         """
@@ -101,11 +104,14 @@ class Library(Searcher):
                 if info.schema < SCHEMA:
                     with WriterLock(folder).held(timeout=30.0):
                         store.prepare({})
+                if late_interaction:
+                    info = cls._with_tokens(folder, store, info)
                 if warming is not None and warming != info.warming:
                     with WriterLock(folder).held(timeout=30.0), store.writing() as connection:
                         warmth.switch(connection, on=warming)
                     info = replace(info, warming=warming)
             library = cls(folder, store, info)
+            library._following = following
             library._follow()
             return library
         except BaseException:
@@ -159,6 +165,20 @@ class Library(Searcher):
         assert info is not None
         return info
 
+    @classmethod
+    def _with_tokens(cls, folder: Path, store: Store, info: LibraryInfo) -> LibraryInfo:
+        """Let a library of before there were token vectors, or with ones of another kind, keep those of this version.
+
+        Its passages have none until their articles are added again, or it is repaired.
+        """
+        space = TokenSpace.of(Neutral.for_model(info.model).priors)
+        if space is None or info.tokens == space.identity or not (info.tokens or info.schema < KEEPING_TOKENS):
+            return info
+        with WriterLock(folder).held(timeout=30.0), store.writing() as connection:
+            tables.remove_tokens(connection)
+            tables.remember(connection, "tokens", space.identity)
+        return replace(info, tokens=space.identity)
+
     def close(self) -> None:
         """Write a snapshot if it pays, and give everything back. What was acknowledged is on disk already."""
         if self._closed:
@@ -186,23 +206,31 @@ class Library(Searcher):
     def writing(self, timeout: float = 10.0) -> Iterator[None]:
         """Be the one writer while the block lasts; a thread that is may enter again.
 
-        Waits at most `timeout` seconds, then raises LibraryBusy, naming the holder. Raises ReadOnlyLibrary.
+        Waits at most `timeout` seconds, then raises LibraryBusy, naming the holder. Raises ReadOnlyLibrary, Superseded.
         """
         if self._store.read_only:
             raise ReadOnlyLibrary(f"{self.folder} is open to be searched only: nothing can be added or deleted here.")
         with self._lock.held(timeout):
+            if not self._following:
+                generations.check(self.folder)
             yield
 
     def unchanged(self, article: Article) -> bool:
-        """Tell whether an article with this id and the same content is stored."""
+        """Tell whether an article with this id and the same content is stored, and all that belongs to it is sound.
+
+        A passage without token vectors, where the library keeps them, is not.
+        """
         with self._store.reading() as connection:
-            return tables.stored_hash(connection, article.id) == article.content_hash
+            if tables.stored_hash(connection, article.id) != article.content_hash:
+                return False
+            return inspection.whole(connection, article.id, self.dim, tokens=self.token_space is not None)
 
     def missing(self, passages: Sequence[Passage]) -> list[int]:
-        """Return which of the passages, by place, have no vector stored: these are to be encoded."""
+        """Return which of the passages, by place, have no vector stored, or no token vectors where these are kept, or
+        damaged ones: these are to be encoded.
+        """
         with self._store.reading() as connection:
-            known = tables.known_ids(connection, [passage.id for passage in passages])
-        return [place for place, passage in enumerate(passages) if passage.id not in known]
+            return inspection.lacking(connection, passages, tokens=self.token_space is not None)
 
     def add(
         self,
@@ -245,9 +273,11 @@ class Library(Searcher):
     def _put(self, connection: sqlite3.Connection, addition: Addition) -> Action:
         article = addition.article
         before = tables.stored_hash(connection, article.id)
-        if before == article.content_hash:
-            return "unchanged"
         tokens = addition.tokens if self.token_space else {}
+        if before == article.content_hash:
+            ids = [passage.id for passage in addition.passages]
+            if inspection.whole(connection, article.id, self.dim, tokens=bool(tokens), ids=ids):
+                return "unchanged"
         try:
             tables.put(connection, article, addition.passages, addition.vectors, tokens)
         except sqlite3.IntegrityError as error:
@@ -362,6 +392,11 @@ class Library(Searcher):
         with self._store.reading() as connection:
             return tables.article_ids(connection, rows.tolist())
 
+    def contents(self) -> dict[str, tuple[str, str]]:
+        """Return by id the content hash and the language of every article, in the order in which they first came."""
+        with self._store.reading() as connection:
+            return tables.contents(connection)
+
     def _found(self, connection: sqlite3.Connection, article_id: str) -> tuple[int, Article]:
         found = tables.find_article(connection, article_id)
         if found is None:
@@ -407,3 +442,21 @@ class Library(Searcher):
             if all(problem.repairable for problem in problems):
                 problems += self._lexical.verify()
             return problems
+
+    def mend(self) -> list[str]:
+        """Build SQLite's own indexes anew, remove what belongs to no article, and forget what is derived.
+
+        Returns the ids of articles that are to be added again: they are what was written, and their passages or token
+        vectors are not, or are lacking. What is derived is built by the next search. Raises DamagedLibrary where the
+        database cannot be read at all, LibraryBusy, ReadOnlyLibrary.
+        """
+        with self.writing():
+            with self._store.writing() as connection:
+                connection.execute("REINDEX")
+                tables.remove_astray(connection)
+            self._wrote = True
+            for space in set(self._spaces.values()):
+                space.forget()
+            self._lexical.forget()
+            with self._store.reading() as connection:
+                return inspection.mendable(connection, self.dim, tokens=self.token_space is not None)

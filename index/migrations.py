@@ -79,6 +79,9 @@ M001 = (
 STEPS = (m001_create_tables, m002_create_tokens, m003_create_warmth)
 SCHEMA = len(STEPS)
 
+# The first schema that has token vectors.
+KEEPING_TOKENS = 2
+
 
 def schema_of(connection: sqlite3.Connection) -> int:
     """Return the number of the last step that the database took; 0 for an empty one."""

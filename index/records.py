@@ -166,7 +166,8 @@ class LibraryInfo:
         if name != self.model:
             raise ModelMismatch(
                 f"The library was built with the model {self.model!r} and cannot be searched with {name!r}:"
-                f" open it with --model {self.model}, or build a new library in another folder (--data)."
+                f" open it with --model {self.model}, have it encoded anew (dragoman reembed --model {name}), or build"
+                " a new library in another folder (--data)."
             )
 
     def check(self, name: str, fingerprint: str, dim: int) -> None:
@@ -176,7 +177,7 @@ class LibraryInfo:
             raise ModelMismatch(
                 f"The library was built with another version of {name!r} (fingerprint {self.fingerprint},"
                 f" {self.dim} dimensions) than the one at hand ({fingerprint}, {dim}): put that version back,"
-                " or build a new library in another folder (--data)."
+                f" or have it encoded anew (dragoman reembed --model {name})."
             )
 
 

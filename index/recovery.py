@@ -91,6 +91,14 @@ class Space:
             if self._unsaved >= max(OPEN_ROWS, OPEN_SHARE * len(self._index)):
                 self._save(self._index, now)
 
+    def forget(self) -> None:
+        """Give up the index and its snapshot; it is built anew when it is next asked for."""
+        with self._catching_up:
+            if self._keep:
+                (self._store.folder / snapshots.SNAPSHOT).unlink(missing_ok=True)
+            with self._guard.alone():
+                self._index, self._change = make(self._dim), None
+
     def close(self, *, wrote: bool) -> None:
         """Write a snapshot if that pays; `wrote` tells whether this process changed the library."""
         if not self._keep or self._store.read_only:

@@ -159,6 +159,13 @@ def verify(library: Path) -> None:
             raise
 
 
+def remove(library: Path) -> None:
+    """Remove what is published; who searches it goes on. Raises OSError, filelock.Timeout."""
+    with alone(library, PATIENCE):
+        (library / FOLDER / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(library / FOLDER, ignore_errors=True)
+
+
 def clear(library: Path) -> None:
     """Remove the folders of processes that were killed."""
     with suppress(OSError, Timeout), alone(library, 0):

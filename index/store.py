@@ -232,8 +232,8 @@ WRITE_FAILURES = {
 def damage(what: str) -> str:
     """Return the message of a DamagedLibrary: what is wrong, and what to do."""
     return (
-        f"{what}. Nothing is answered from it. `dragoman verify` lists all that is wrong; put the folder back"
-        " from a copy, or delete and add again the articles that it names."
+        f"{what}. Nothing is answered from it. `dragoman verify` lists all that is wrong; `dragoman repair`"
+        " mends what can be mended; add again the articles that it names, or put a backup back (dragoman restore)."
     )
 
 

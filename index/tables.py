@@ -161,12 +161,13 @@ def stored_hash(connection: sqlite3.Connection, article_id: str) -> str | None:
     return None if found is None else str(found[0])
 
 
-def known_ids(connection: sqlite3.Connection, ids: Sequence[str]) -> set[str]:
-    """Return which of these passage ids are stored."""
-    known: set[str] = set()
+def passages_by_id(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, StoredPassage]:
+    """Return stored passages by id, not yet checked."""
+    found = {}
     for some in _portions(ids):
-        known.update(id for (id,) in connection.execute(f"SELECT id FROM passages WHERE id IN ({_marks(some)})", some))
-    return known
+        for stored in connection.execute(f"SELECT {PASSAGE} FROM passages WHERE id IN ({_marks(some)})", some):
+            found[stored[1]] = StoredPassage(*stored)
+    return found
 
 
 def article_ids(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, str]:
@@ -296,10 +297,24 @@ def tokens_of(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, 
     for some in _portions(rows):
         kept = connection.execute(f"SELECT row, code, checksum FROM tokens WHERE row IN ({_marks(some)})", some)
         for row, code, checksum in kept:
-            if not isinstance(code, bytes) or checksum != token_checksum(row, code):
+            if not sound_tokens(row, code, checksum):
                 raise DamagedLibrary(damage(f"The token vectors of row {row} are not what was written"))
             found[row] = code
     return found
+
+
+def with_tokens(connection: sqlite3.Connection, rows: Sequence[int]) -> set[int]:
+    """Return which of these rows have token vectors that are what was written."""
+    found: set[int] = set()
+    for some in _portions(rows):
+        kept = connection.execute(f"SELECT row, code, checksum FROM tokens WHERE row IN ({_marks(some)})", some)
+        found.update(row for row, code, checksum in kept if sound_tokens(row, code, checksum))
+    return found
+
+
+def sound_tokens(row: int, code: object, checksum: object) -> bool:
+    """Tell whether the token vectors of a row are what was written."""
+    return isinstance(code, bytes) and checksum == token_checksum(row, code)
 
 
 def keeps_tokens(connection: sqlite3.Connection) -> bool:
@@ -311,6 +326,12 @@ def token_figures(connection: sqlite3.Connection) -> tuple[int, int]:
     """Return of how many passages token vectors are kept, and how many bytes these are."""
     count, size = connection.execute("SELECT count(*), total(length(code)) FROM tokens").fetchone()
     return int(count), int(size)
+
+
+def contents(connection: sqlite3.Connection) -> dict[str, tuple[str, str]]:
+    """Return by id the content hash and the language of every article, in the order in which they first came."""
+    told = connection.execute("SELECT id, content_hash, language FROM articles ORDER BY number")
+    return {id: (content_hash, language) for id, content_hash, language in told}
 
 
 def counts(connection: sqlite3.Connection) -> tuple[int, int, dict[str, int]]:
@@ -343,28 +364,35 @@ def put(
     tokens: Mapping[int, bytes],
 ) -> None:
     """Write an article in place of the one with its id, if any: passages whose ids stay keep their row and
-    vectors.
+    vectors, as far as these are what was written.
     """
     change = changes.advance(connection)
     before = connection.execute("SELECT language FROM articles WHERE id = ?", (article.id,)).fetchone()
     number = _put_article(connection, article, change)
-    stored = {passage.id: passage for passage in passages_of(connection, number)}
-    staying = {passage.id for passage in passages}
-    _remove_rows(connection, [passage.row for id, passage in stored.items() if id not in staying], change)
+    # A passage's id is of its article alone: what has it and is filed under another is a damaged row of this one.
+    named = passages_by_id(connection, [passage.id for passage in passages])
+    stored = {id: passage for id, passage in named.items() if passage.sound(article.id)}
+    staying = {passage.row for passage in stored.values()}
+    there = {passage.row for passage in (*named.values(), *passages_of(connection, number))}
+    _remove_rows(connection, sorted(there - staying), change)
     if before is not None and before[0] != article.language:
         # Token vectors are kept as the language of the article makes them.
-        connection.executemany("DELETE FROM tokens WHERE row = ?", [(passage.row,) for passage in stored.values()])
+        with_them: set[int] = set()
+    else:
+        with_them = with_tokens(connection, [passage.row for passage in stored.values()])
+    without = [(passage.row,) for passage in stored.values() if passage.row not in with_them]
+    connection.executemany("DELETE FROM tokens WHERE row = ?", without)
     for place, passage in enumerate(passages):
         span = (passage.position, passage.start, passage.end)
         old = stored.get(passage.id)
         if old is not None:
-            if not old.sound(article.id):
-                raise DamagedLibrary(damage(f"Passage {old.id!r} (row {old.row}) is not what was written"))
             fresh = checksum(passage.id, article.id, span, old.vector)
             connection.execute(
-                'UPDATE passages SET position = ?, start = ?, "end" = ?, checksum = ? WHERE row = ?',
-                (*span, fresh, old.row),
+                'UPDATE passages SET article = ?, position = ?, start = ?, "end" = ?, checksum = ? WHERE row = ?',
+                (number, *span, fresh, old.row),
             )
+            if old.row not in with_them:
+                _put_tokens(connection, old.row, tokens.get(place))
             continue
         if place not in vectors:
             raise InvalidArticle(
@@ -378,11 +406,16 @@ def put(
             'INSERT INTO passages (id, article, position, start, "end", checksum, vector) VALUES (?, ?, ?, ?, ?, ?, ?)',
             (passage.id, number, *span, fresh, vector),
         ).lastrowid
-        if place in tokens and row is not None:
-            connection.execute(
-                "INSERT INTO tokens (row, code, checksum) VALUES (?, ?, ?)",
-                (row, tokens[place], token_checksum(row, tokens[place])),
-            )
+        assert row is not None
+        _put_tokens(connection, row, tokens.get(place))
+
+
+def _put_tokens(connection: sqlite3.Connection, row: int, code: bytes | None) -> None:
+    """Write the token vectors of a row that has none."""
+    if code is not None:
+        connection.execute(
+            "INSERT INTO tokens (row, code, checksum) VALUES (?, ?, ?)", (row, code, token_checksum(row, code))
+        )
 
 
 def remove(connection: sqlite3.Connection, article_id: str) -> bool:
@@ -394,6 +427,28 @@ def remove(connection: sqlite3.Connection, article_id: str) -> bool:
     _remove_rows(connection, rows, changes.advance(connection))
     connection.execute("DELETE FROM articles WHERE number = ?", found)
     return True
+
+
+def remove_astray(connection: sqlite3.Connection) -> list[str]:
+    """Remove passages whose article is gone, and token vectors whose passage is; return the ids of these passages."""
+    found = connection.execute(
+        "SELECT row, passages.id FROM passages LEFT JOIN articles ON articles.number = passages.article"
+        " WHERE articles.number IS NULL"
+    ).fetchall()
+    if found:
+        _remove_rows(connection, [row for row, _ in found], changes.advance(connection))
+    connection.execute("DELETE FROM tokens WHERE row NOT IN (SELECT row FROM passages)")
+    return [str(id) for _, id in found]
+
+
+def remove_tokens(connection: sqlite3.Connection) -> None:
+    """Remove all token vectors."""
+    connection.execute("DELETE FROM tokens")
+
+
+def remember(connection: sqlite3.Connection, key: str, value: str) -> None:
+    """Write down what the library remembers of itself."""
+    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
 
 
 def _put_article(connection: sqlite3.Connection, article: Article, change: int) -> int:

@@ -32,7 +32,21 @@ from embed import (
     normalise,
     split,
 )
-from index import Addition, Article, Count, Filter, Group, Hit, Library, Mode, Passage, TokenSpace, cut, parse_filter
+from index import (
+    Addition,
+    Article,
+    Count,
+    Filter,
+    Group,
+    Hit,
+    Library,
+    Mode,
+    Passage,
+    TokenSpace,
+    cut,
+    generations,
+    parse_filter,
+)
 from service.batching import ROOM, Batching
 from service.priority import yielding
 from service.query import Query
@@ -130,17 +144,21 @@ class Engine:
         late_interaction: bool = True,
         warming: bool | None = None,
         query_cache_bytes: int = ROOM,
+        generation: generations.Which = "serving",
+        following: bool = False,
         report: Callable[[str], None] | None = None,
         progress: Progress | None = None,
     ) -> Self:
         """Open the library in `folder`, made if absent, with the model it was built with.
 
         `model` chooses the model of a new library; for one that exists it must be the same. Of questions asked lately
-        `query_cache_bytes` are remembered as they were encoded. `report` is told a sentence where something is not as
-        usual, `progress` a stage and its fraction done (0..1) of long work.
+        `query_cache_bytes` are remembered as they were encoded. Of the two generations that there are while a library
+        is encoded anew, the one that serves is opened, or the `other`; `following` as in `Library.open`. `report` is
+        told a sentence where something is not as usual, `progress` a stage and its fraction done (0..1) of long work.
 
         Raises `embed.ModelUnavailable`, `index.ModelMismatch`, `index.DamagedLibrary` and their kin.
         """
+        folder = generations.folder(folder, generation)
         known = Library.describe(folder)
         name = model or (known.model if known else DEFAULT_MODEL)
         if known:
@@ -154,6 +172,7 @@ class Engine:
             read_only=read_only,
             late_interaction=late_interaction,
             warming=warming,
+            following=following,
         )
         return cls(encoder, library, query_cache_bytes=query_cache_bytes)
 
@@ -468,6 +487,20 @@ def certain(language: str) -> Guess:
     """Return the guess that says a caller named the language; raises `embed.UnknownLanguage`."""
     code = normalise(language)
     return Guess(code, 1.0, {} if code == "und" else {code: 1.0})
+
+
+def as_draft(article: Article) -> Draft:
+    """Return the draft that becomes this very article when it is added."""
+    return Draft(
+        text=article.text,
+        id=article.id,
+        title=article.title,
+        language=article.language,
+        url=article.url,
+        source=article.source,
+        published_at=article.published_at,
+        metadata=article.metadata,
+    )
 
 
 def identity(draft: Draft) -> str:

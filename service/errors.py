@@ -6,6 +6,7 @@ ServiceError
     UnreadableInput       a file or a body from which no article can be had
         TooLarge          the same, because it is over a limit
     InvalidJudgments      a folder in BEIR layout that cannot be evaluated
+    ReembeddingFailed     a library cannot be encoded anew, or the switch cannot be made
     ExtraMissing          what is asked for needs a library that is not installed
     UnwritablePicture     the file of a picture cannot be written
     Unreachable           the client found no server
@@ -40,6 +41,10 @@ class TooLarge(UnreadableInput):
 
 class InvalidJudgments(ServiceError):
     """A folder of judgments is incomplete or malformed; the message names the file and the line."""
+
+
+class ReembeddingFailed(ServiceError):
+    """A library cannot be encoded anew as asked, or there is nothing to switch to."""
 
 
 class ExtraMissing(ServiceError):

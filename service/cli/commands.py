@@ -50,6 +50,10 @@ Model = Annotated[
 Backend = Annotated[
     str | None, typer.Option("--backend", help="auto, openvino or torch (DRAGOMAN_BACKEND).", metavar="NAME")
 ]
+Generation = Annotated[
+    str,
+    typer.Option("--generation", metavar="G", help="serving, or other: what `reembed` builds, or what served before."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 MODES = "hybrid: all evidence; dense: meaning alone; lexical: words and sounds; raw: plain cosine."
 GROUPS = "none; article: its best passage is one hit; story: all articles that tell it are one hit."
@@ -140,6 +144,7 @@ def search(
         bool, typer.Option("--facets", help="Count what is searched, by language and by source.")
     ] = False,
     group: Annotated[str, typer.Option(help=GROUPS)] = "none",
+    generation: Generation = "serving",
     data: Data = None,
     model: Model = None,
     backend: Backend = None,
@@ -155,7 +160,7 @@ def search(
         raise typer.BadParameter(f"The question {error}.") from None
     if len(query) > settings.max_query_chars:
         raise typer.BadParameter(f"A question has at most {settings.max_query_chars:,} characters, not {len(query):,}.")
-    with _engine(settings, create=False) as engine:
+    with _engine(settings, create=False, generation=generation) as engine:
         answer = engine.search(
             query,
             limit=limit,
@@ -248,12 +253,12 @@ def delete(
 
 @app.command()
 @told
-def status(data: Data = None, as_json: AsJson = False) -> None:
+def status(generation: Generation = "serving", data: Data = None, as_json: AsJson = False) -> None:
     """Print how much the library holds and with what it was built."""
     from service.web.shapes import status_out
 
     settings = _settings(data=data)
-    with _library(settings, read_only=True) as library:
+    with _library(settings, read_only=True, generation=generation) as library:
         found = status_out(library.status()).model_dump()
     found.pop("read_only")  # which says how this command opened it, and no more
     if as_json:
@@ -276,9 +281,9 @@ def status(data: Data = None, as_json: AsJson = False) -> None:
 
 @app.command()
 @told
-def verify(data: Data = None, as_json: AsJson = False) -> None:
+def verify(generation: Generation = "serving", data: Data = None, as_json: AsJson = False) -> None:
     """Check everything that is stored; exit code 1 if anything is wrong."""
-    with _library(_settings(data=data), read_only=True) as library:
+    with _library(_settings(data=data), read_only=True, generation=generation) as library:
         problems = library.verify()
     if as_json:
         listed = [{"where": each.where, "what": each.what, "repairable": each.repairable} for each in problems]
@@ -307,6 +312,7 @@ def serve(
         int | None,
         typer.Option(min=1, metavar="N", help="Processes that answer (DRAGOMAN_WORKERS).", show_default="1"),
     ] = None,
+    generation: Generation = "serving",
     data: Data = None,
     model: Model = None,
     backend: Backend = None,
@@ -315,7 +321,9 @@ def serve(
     from service.cli.server import run
 
     settings = _settings(data=data, model=model, backend=backend, host=host, port=port, workers=workers)
-    run(settings, partial(_engine, settings, create=True, read_only=False))
+    # The other generation follows the one that serves, and is written to by nobody else.
+    only = _generation(generation) == "other"
+    run(settings, partial(_engine, settings, create=not only, read_only=only, generation=generation))
 
 
 @app.command()
@@ -441,6 +449,13 @@ def _group(group: str) -> Any:
     return group
 
 
+def _generation(generation: str) -> Any:
+    """Return which generation; wrong usage for anything else."""
+    if generation not in ("serving", "other"):
+        raise typer.BadParameter(f"It is serving or other, not {generation!r}.", param_hint="--generation")
+    return generation
+
+
 def _languages(given: list[str], option: str) -> list[str]:
     """Return language codes, also from `bn,hi`; wrong usage for what is no language."""
     from embed import UnknownLanguage, normalise
@@ -451,12 +466,19 @@ def _languages(given: list[str], option: str) -> list[str]:
         raise typer.BadParameter(str(error), param_hint=option) from None
 
 
-def _engine(settings: Settings, *, create: bool, read_only: bool | None = None) -> "Engine":
+def _engine(
+    settings: Settings,
+    *,
+    create: bool,
+    read_only: bool | None = None,
+    generation: str = "serving",
+    following: bool = False,
+) -> "Engine":
     """Open the engine; what only reads does not make a library where there is none."""
     from service.engine import Engine
 
     if not create:
-        _existing(settings)
+        _existing(settings, generation)
     with bar() as progress:
         return Engine.open(
             settings.data,
@@ -467,34 +489,38 @@ def _engine(settings: Settings, *, create: bool, read_only: bool | None = None) 
             late_interaction=settings.late_interaction,
             warming=settings.warming,
             query_cache_bytes=settings.query_cache_bytes,
+            generation=_generation(generation),
+            following=following,
             report=say,
             progress=progress,
         )
 
 
-def _library(settings: Settings, *, read_only: bool = False) -> "Library":
+def _library(settings: Settings, *, read_only: bool = False, generation: str = "serving") -> "Library":
     """Open the library alone, for what needs no model."""
     from index import Library
 
-    info = _existing(settings)
+    folder, info = _existing(settings, generation)
     return Library.open(
-        settings.data,
+        folder,
         model=info.model,
         fingerprint=info.fingerprint,
         dim=info.dim,
         create=False,
         read_only=read_only,
+        late_interaction=settings.late_interaction,
     )
 
 
-def _existing(settings: Settings) -> Any:
-    """Return what the library was built with; raises LibraryAbsent where there is none."""
-    from index import Library, LibraryAbsent
+def _existing(settings: Settings, generation: str = "serving") -> Any:
+    """Return the library's folder, and what it was built with; raises LibraryAbsent where there is none."""
+    from index import Library, LibraryAbsent, generations
 
-    info = Library.describe(settings.data)
+    folder = generations.folder(settings.data, _generation(generation))
+    info = Library.describe(folder)
     if info is None:
         raise LibraryAbsent(f"there is no library in {settings.data}; `dragoman add` makes one, --data names another")
-    return info
+    return folder, info
 
 
 def _read(paths: list[str], limit: int) -> Iterator[Draft | Refusal]:

@@ -23,8 +23,8 @@ def print_measures(report: dict[str, Any]) -> None:
     print_rows([(f"pooled {name}", f"{value:.3f}") for name, value in report["pooled"].items()])
 
 
-def print_comparison(report: dict[str, Any]) -> None:
-    """Print two modes side by side."""
+def print_comparison(report: dict[str, Any], by: str = "mode") -> None:
+    """Print two modes side by side, or two of whatever else they are told apart `by`."""
     a, b, compared = report["a"], report["b"], report["comparison"]
     shown = pairs = list(compared["pairs"].items())
     if len(pairs) > MOST_PAIRS:
@@ -32,8 +32,10 @@ def print_comparison(report: dict[str, Any]) -> None:
     rows = [[pair, *_compared(figures), f"{figures['p_holm']:.5f}"] for pair, figures in shown]
     rows += [[name, *_compared(compared[name]), ""] for name in ("mono", "cross", "pooled") if compared[name]]
     seconds = f"{a['seconds']} and {b['seconds']} s"
-    out(f"{clean(a['dataset'])}  {clean(a['model'])}  nDCG@10 of {a['mode']} and {b['mode']}  {seconds}")
-    print_table(("pair", "questions", a["mode"], b["mode"], "difference", "p", "p, Holm"), rows)
+    names = clean(a[by]), clean(b[by])
+    same = clean(a["model" if by == "mode" else "mode"])
+    out(f"{clean(a['dataset'])}  {same}  nDCG@10 of {names[0]} and {names[1]}  {seconds}")
+    print_table(("pair", "questions", *names, "difference", "p", "p, Holm"), rows)
     if len(shown) < len(pairs):
         out(f"These pairs differ most; --json has the other {len(pairs) - len(shown)}.")
 

@@ -2,7 +2,7 @@
 
 from service.evaluation.judgments import Judgments, Pair, Qrels, parse_pairs
 from service.evaluation.measures import PAIR_MEASURES, POOLED_MEASURES, measure
-from service.evaluation.runs import answerable, compare, evaluate, fill, measures
+from service.evaluation.runs import answerable, compare, compare_engines, evaluate, fill, measures
 
 __all__ = [
     # judgments
@@ -17,6 +17,7 @@ __all__ = [
     # what is found out
     "answerable",
     "compare",
+    "compare_engines",
     "evaluate",
     "fill",
     "measures",

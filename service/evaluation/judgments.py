@@ -33,7 +33,18 @@ class Judgments:
         drafts = [
             draft for where, line in _lines(folder / "corpus.jsonl") if (draft := _draft(line, where)) is not None
         ]
-        known = {draft.id for draft in drafts if draft.id}
+        return cls._over(folder, drafts, {draft.id for draft in drafts if draft.id})
+
+    @classmethod
+    def over(cls, folder: Path, known: set[str]) -> "Judgments":
+        """Read a folder's questions and grades of articles that are in a library already, whose ids are `known`.
+
+        There need be no corpus.jsonl. Raises InvalidJudgments naming the file and the line.
+        """
+        return cls._over(folder, [], known)
+
+    @classmethod
+    def _over(cls, folder: Path, drafts: list[Draft], known: set[str]) -> "Judgments":
         queries: dict[str, str] = {}
         languages: dict[str, str] = {}
         for where, line in _lines(folder / "queries.jsonl"):

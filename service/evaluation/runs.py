@@ -137,6 +137,36 @@ def compare(
     return {"a": found[0], "b": found[1], "comparison": comparison(scores[0], scores[1])}
 
 
+def compare_engines(
+    folder: Path,
+    engines: tuple[Engine, Engine],
+    *,
+    mode: Mode = "hybrid",
+    progress: Advance | None = None,
+    report: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Return what `compare` returns, of two engines over libraries that hold the same articles, asked in one mode.
+
+    The judgments in `folder` are of those articles, and nothing is added. Raises InvalidJudgments.
+    """
+    contents = [engine.library.contents() for engine in engines]
+    languages = {id: language for id, (_, language) in contents[0].items() if id in contents[1]}
+    judged = Judgments.over(folder, set(languages))
+    if judged.unknown and report:
+        report(f"{judged.unknown} judgments name a question or an article that is not there; they are left out")
+    chosen = judged.by_pair(languages)
+    every: list[tuple[Pair | None, Qrels]] = [*chosen.items(), (None, judged.qrels)]
+    found: list[dict[str, Any]] = []
+    scores: list[Scores] = []
+    for engine in engines:
+        began = time.perf_counter()
+        run = rank(engine, encode(engine, judged, progress), chosen, mode, progress, f"ranking, {engine.encoder.name}")
+        told = _told(judged, engine, mode, time.perf_counter() - began)
+        found.append(told | figures(judged, languages, chosen, run))
+        scores.append({pair: by_question(NDCG, qrels, run[pair])["ndcg@10"] for pair, qrels in every})
+    return {"a": found[0], "b": found[1], "comparison": comparison(scores[0], scores[1])}
+
+
 def answerable(
     folder: Path,
     open_engine: Callable[[Path], Engine],
