@@ -45,7 +45,7 @@ LEXICAL = 25
 WHOLE, DEEP = 10_000, 1_000
 
 # Sampled passages whose tokens are compared with every question: of one language, and in all.
-COMPARED, COMPARED_ALL = 12, 96
+COMPARED, COMPARED_ALL = 12, 144
 
 # Mean and deviation of MaxSim, and of BM25 as a share of its ceiling, over passages that nobody asked for: what is
 # taken for usual in a library of few passages (flores, all languages).
