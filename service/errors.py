@@ -8,6 +8,7 @@ ServiceError
     InvalidJudgments      a folder in BEIR layout that cannot be evaluated
     ExtraMissing          what is asked for needs a library that is not installed
     UnwritablePicture     the file of a picture cannot be written
+    InvalidKeys           the file of API keys cannot be read, or a key cannot be made or found
     Unreachable           the client found no server
     Refused               the server answered the client with a problem
         NotFound          ... that there is no such article or passage
@@ -48,6 +49,10 @@ class ExtraMissing(ServiceError):
 
 class UnwritablePicture(ServiceError):
     """A picture cannot be written; the message names the file and the reason."""
+
+
+class InvalidKeys(ServiceError):
+    """The file of API keys cannot be read, or a key cannot be made or found; the message says what to do."""
 
 
 class Unreachable(ServiceError):

@@ -6,9 +6,12 @@ Nothing heavy is imported until a command needs it: start-up is part of the prod
 import sys
 from typing import IO
 
+from service.cli import keys
 from service.cli.commands import app
 
 __all__ = ["app", "main"]
+
+app.add_typer(keys.app, name="keys")
 
 
 def main() -> None:
