@@ -30,7 +30,8 @@ class Client:
     """A connection to a running service, to be closed, or used in a `with` statement.
 
     Every method raises Unreachable where nobody answers, and Refused (or its kind NotFound) where the service
-    answers with a problem. `key` is an API key, where the service wants one; `transport` is for tests and for those who have their own.
+    answers with a problem. `key` is an API key, where the service wants one; `transport` is for tests and for those
+    who have their own.
     """
 
     def __init__(

@@ -136,7 +136,7 @@ def _write(path: Path, text: str) -> None:
     number, name = tempfile.mkstemp(dir=path.parent, prefix=".keys-")  # mode 0600
     aside = Path(name)
     try:
-        with open(number, "w", encoding="utf-8") as file:
+        with os.fdopen(number, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

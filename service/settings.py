@@ -85,7 +85,7 @@ class Settings:
     keys: bool | None = field(
         default=None,
         metadata={
-            "meaning": "whether a request needs an API key: on or off; not set, on unless the host is a loopback address"
+            "meaning": "whether requests need an API key: on or off; not set, on unless the host is a loopback address"
         },
     )
     rate_limit: int = field(
@@ -96,7 +96,9 @@ class Settings:
     )
     audit: str = field(
         default="audit.jsonl",
-        metadata={"meaning": "the file that tells of every write over HTTP, in the library's folder or elsewhere; or off"},
+        metadata={
+            "meaning": "the file that tells of every write over HTTP, in the library's folder or elsewhere; off: none"
+        },
     )
     log_format: LogFormat = field(
         default="text",

@@ -6,7 +6,6 @@ import signal
 import socket
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -14,10 +13,8 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
-from uvicorn.supervisors.multiprocess import Process
 
 from service.cli.terminal import out, say, stop
 from service.engine import Engine
@@ -59,7 +56,7 @@ def _alone(settings: Settings, open_engine: Callable[[], Engine], listening: soc
         failures.append(error)
         server.should_exit = True
 
-    server = _Server(_config(settings, create_app(settings, open_engine, failed)), settings.drain_seconds)
+    server = uvicorn.Server(_config(settings, create_app(settings, open_engine, failed)))
     # uvicorn stops gently and then raises the signal again for whoever was there before it.
     signal.signal(signal.SIGTERM, _leave)
     with suppress(KeyboardInterrupt):
@@ -77,60 +74,7 @@ def _together(settings: Settings, open_engine: Callable[[], Engine], listening: 
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = numbers
         application = partial(create_app, settings, open_engine, _give_up)
         config = _config(settings, application, factory=True, workers=settings.workers)
-        _Workers(config, [listening], settings.drain_seconds).run()
-
-
-class _Server(uvicorn.Server):
-    """A server that says at SIGTERM that it is not ready, takes requests for `drain` seconds more, and then stops.
-
-    A second signal, and Ctrl-C, do not wait.
-    """
-
-    def __init__(self, config: uvicorn.Config, drain: float) -> None:
-        super().__init__(config)
-        self._drain = drain
-        self._leave_at: float | None = None
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop."""
-        app: Any = self.config.loaded_app if self.config.loaded else None
-        while app is not None and not isinstance(app, FastAPI):
-            app = getattr(app, "app", None)
-        if app is not None:
-            app.state.service.draining = True
-        if self._drain and sig == signal.SIGTERM and self._leave_at is None and self.started:
-            self._captured_signals.append(sig)
-            self._leave_at = time.monotonic() + self._drain
-        else:
-            super().handle_exit(sig, frame)
-
-    async def on_tick(self, counter: int) -> bool:
-        """Return whether to stop now."""
-        if self._leave_at is not None and time.monotonic() >= self._leave_at:
-            self.should_exit = True
-        return await super().on_tick(counter)
-
-
-class _Worker(Process):
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], drain: float) -> None:
-        self._drain = drain
-        super().__init__(config, sockets)
-
-    @property
-    def server(self) -> uvicorn.Server:
-        """The server of this process."""
-        if self._server is None:
-            self._server = _Server(self.config, self._drain)
-        return self._server
-
-
-class _Workers(Multiprocess):
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], drain: float) -> None:
-        self._drain = drain
-        super().__init__(config, sockets)
-
-    def _make(self) -> Process:
-        return _Worker(self.config, self.sockets, self._drain)
+        Multiprocess(config, [listening]).run()
 
 
 def _config(settings: Settings, app: Any, **more: Any) -> uvicorn.Config:

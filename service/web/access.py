@@ -48,7 +48,9 @@ async def admit(request: Request) -> None:
     key = shared.keys.find(secret.strip()) if scheme.lower() == "bearer" else None
     if key is None:
         _count(shared, address)
-        refused = Malformed(401, "An API key is needed, as `Authorization: Bearer KEY`; this is none, or not a right one.")
+        refused = Malformed(
+            401, "An API key is needed, as `Authorization: Bearer KEY`; this is none, or not a right one."
+        )
         refused.headers = {"WWW-Authenticate": 'Bearer realm="dragoman"'}
         raise refused
     request.state.caller = key.name
@@ -68,6 +70,8 @@ def _count(shared: State, caller: str) -> None:
     seconds = shared.rate.wait(caller)
     if seconds:
         limit = shared.settings.rate_limit
-        refused = Malformed(429, f"There are at most {limit:,} requests a minute (DRAGOMAN_RATE_LIMIT); come again later.")
+        refused = Malformed(
+            429, f"There are at most {limit:,} requests a minute (DRAGOMAN_RATE_LIMIT); come again later."
+        )
         refused.headers = {"Retry-After": str(math.ceil(seconds))}
         raise refused

@@ -10,6 +10,7 @@ from service.engine import Engine
 from service.settings import Settings
 from service.web import problems, reference, routes
 from service.web.description import describe
+from service.web.draining import drain_at_sigterm
 from service.web.envelope import Envelope
 from service.web.metrics import CountRequests
 from service.web.shapes import release
@@ -32,6 +33,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        drain_at_sigterm(shared)
         shared.start()
         yield
         await run_in_threadpool(shared.stop)
