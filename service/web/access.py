@@ -9,7 +9,8 @@ from service.keys import Key, Scope
 from service.web.problems import Malformed
 from service.web.state import State
 
-# What each route needs, by method and template; None for no key. `/docs` and `/openapi.json` are open beside them. A route that is not here needs admin.
+# What each route needs, by method and template; None for no key.
+# `/docs` and `/openapi.json` are open beside them. A route that is not here needs admin.
 REQUIRED: Mapping[tuple[str, str], Scope | None] = {
     ("GET", "/"): None,
     ("GET", "/livez"): None,
@@ -48,9 +49,7 @@ async def admit(request: Request) -> None:
     key = shared.keys.find(secret.strip()) if scheme.lower() == "bearer" else None
     if key is None:
         _count(shared, address)
-        refused = Malformed(
-            401, "An API key is needed, as `Authorization: Bearer KEY`; this is none, or not a right one."
-        )
+        refused = Malformed(401, "A right API key is needed, as `Authorization: Bearer KEY`.")
         refused.headers = {"WWW-Authenticate": 'Bearer realm="dragoman"'}
         raise refused
     request.state.caller = key.name
@@ -70,8 +69,6 @@ def _count(shared: State, caller: str) -> None:
     seconds = shared.rate.wait(caller)
     if seconds:
         limit = shared.settings.rate_limit
-        refused = Malformed(
-            429, f"There are at most {limit:,} requests a minute (DRAGOMAN_RATE_LIMIT); come again later."
-        )
+        refused = Malformed(429, f"Over {limit:,} requests a minute (DRAGOMAN_RATE_LIMIT); come again later.")
         refused.headers = {"Retry-After": str(math.ceil(seconds))}
         raise refused

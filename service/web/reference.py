@@ -1,4 +1,4 @@
-"""`/docs`: the API's reference, drawn by Swagger UI from files that the service serves itself; no third party is asked."""
+"""`/docs`: the API's reference, drawn by Swagger UI from files of our own; no third party is asked."""
 
 import hashlib
 from base64 import b64encode

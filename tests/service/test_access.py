@@ -67,7 +67,7 @@ def test_a_key_without_the_scope_is_refused_everywhere(
     secrets = {scope: keys.create(scope, scope) for scope in SCOPES}
 
     def ask(authorization: str | None) -> tuple[int, str, str | None]:
-        headers = {} if authorization is None else {"Authorization": authorization}
+        headers = {} if authorization is None else {"Authorization": authorization.encode("latin-1")}
         answer = locked.request(method, path, headers=headers)
         return answer.status_code, answer.headers["content-type"], answer.headers.get("www-authenticate")
 
