@@ -207,8 +207,11 @@ class Engine:
         asked = Query.read(query)
         guess = detect(asked.text) if query_language is None else certain(query_language)
         where = parse_filter(with_codes(filter), [normalise(language) for language in languages])
+        marks = {"encoding": time.perf_counter()}
         question = self._asked(asked.text, guess)
+        marks["waiting"] = time.perf_counter()
         with self._ranking:
+            marks["ranking"] = time.perf_counter()
             page = self.library.search(
                 question.vectors[0],
                 guess.probabilities,
@@ -223,12 +226,14 @@ class Engine:
                 cursor=cursor,
                 group=group,
             )
+            marks["best_sentences"] = time.perf_counter()
             inner = [each for hit in page.hits for each in hit.inner()]
             best = self._best_sentences(question, [*page.hits, *inner])
             own, under = (
                 best[: len(page.hits)],
                 dict(zip([hit.row for hit in inner], best[len(page.hits) :], strict=True)),
             )
+            marks["end"] = time.perf_counter()
             why: list[Explanation | None] = [None] * len(page.hits)
             if explain:
                 why = self._explanations(asked, question, page.hits, mode)
@@ -237,7 +242,10 @@ class Engine:
             self.library.note(question.vectors, question.languages)
         counts = self.library.facets(where, phrases=asked.phrases, without=asked.without) if facets else None
         took_ms = (time.perf_counter() - started) * 1000
-        return Answer(guess, page.hits, own, under, why, page.next_cursor, took_ms, page.best, found, counts, group)
+        stages = {stage: end - start for (stage, start), end in zip(marks.items(), list(marks.values())[1:], strict=False)}
+        return Answer(
+            guess, page.hits, own, under, why, page.next_cursor, took_ms, page.best, found, counts, group, stages
+        )
 
     def similar(
         self,

@@ -264,6 +264,8 @@ def answer(shared: State, asked: SearchRequest) -> SearchAnswer:
         group=asked.group,
     )
     shared.metrics.search_seconds.observe(answered.took_ms / 1000)
+    for stage, seconds in answered.stages.items():
+        shared.metrics.stage_seconds.labels(stage).observe(seconds)
     return shapes.answer_out(answered)
 
 
