@@ -11,7 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -76,7 +76,8 @@ class Answer:
 
     `relevance` is the probability that the first passage of the whole ranking answers, whatever page this is and
     whatever `min_relevance` leaves out; None where it is not known. `found` tells whether that is at least `LIKELY`:
-    False too where nothing was searched, None where it is not known.
+    False too where nothing was searched, None where it is not known. `stages` tells the seconds of encoding, waiting,
+    ranking and finding best sentences.
     """
 
     query_language: Guess
@@ -90,6 +91,7 @@ class Answer:
     found: bool | None
     facets: Mapping[str, Sequence[Count]] | None = None
     group: Group = "none"
+    stages: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +244,9 @@ class Engine:
             self.library.note(question.vectors, question.languages)
         counts = self.library.facets(where, phrases=asked.phrases, without=asked.without) if facets else None
         took_ms = (time.perf_counter() - started) * 1000
-        stages = {stage: end - start for (stage, start), end in zip(marks.items(), list(marks.values())[1:], strict=False)}
+        stages = {
+            stage: end - start for (stage, start), end in zip(marks.items(), list(marks.values())[1:], strict=False)
+        }
         return Answer(
             guess, page.hits, own, under, why, page.next_cursor, took_ms, page.best, found, counts, group, stages
         )

@@ -170,3 +170,24 @@ def test_every_answer_has_headers_that_keep_browsers_safe(web: TestClient, path:
         assert 'src="http' not in answer.text
     other = web.get(path, headers={"X-Request-ID": "a b\tc" * 50}).headers["x-request-id"]
     assert len(other) == 16
+
+
+def test_the_numbers_tell_where_the_time_goes(web: TestClient) -> None:
+    """Each search is counted in each stage, and the stages take no longer than the search."""
+    for _ in range(3):
+        assert web.post("/v1/search", json={"query": "river"}).status_code == 200
+    told = dict(line.rsplit(" ", 1) for line in web.get("/metrics").text.splitlines() if line.startswith("dragoman_s"))
+    stages = ("encoding", "waiting", "ranking", "best_sentences")
+    counts = [float(told[f'dragoman_stage_seconds_count{{stage="{stage}"}}']) for stage in stages]
+    seconds = [float(told[f'dragoman_stage_seconds_sum{{stage="{stage}"}}']) for stage in stages]
+    assert counts == [3.0] * 4
+    assert 0 < sum(seconds) <= float(told["dragoman_search_seconds_sum"])
+
+
+def test_what_fails_unexpectedly_names_the_request_too(settings: Settings, toy_engine: Engine) -> None:
+    """A damaged file of keys lets nobody in, and even an error has the headers and the request's id."""
+    with TestClient(create_app(replace(settings, keys=True), lambda: toy_engine), raise_server_exceptions=False) as web:
+        (settings.data / "keys.json").write_text("{", encoding="utf-8")
+        answer = web.get("/v1/status", headers={"X-Request-ID": "r-2", "Authorization": "Bearer x"})
+    assert (answer.status_code, answer.headers["x-request-id"]) == (500, "r-2")
+    assert answer.headers["x-content-type-options"] == "nosniff"
