@@ -30,17 +30,20 @@ class Client:
     """A connection to a running service, to be closed, or used in a `with` statement.
 
     Every method raises Unreachable where nobody answers, and Refused (or its kind NotFound) where the service
-    answers with a problem. `transport` is for tests and for those who have their own.
+    answers with a problem. `key` is an API key, where the service wants one; `transport` is for tests and for those
+    who have their own.
     """
 
     def __init__(
         self,
         base_url: str = "http://127.0.0.1:8000",
         *,
+        key: str | None = None,
         timeout: float = 60.0,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        self._http = httpx2.Client(base_url=base_url, timeout=timeout, transport=transport)
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self._http = httpx2.Client(base_url=base_url, timeout=timeout, transport=transport, headers=headers)
 
     def search(
         self,

@@ -11,7 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -90,7 +90,8 @@ class Answer:
 
     `relevance` is the probability that the first passage of the whole ranking answers, whatever page this is and
     whatever `min_relevance` leaves out; None where it is not known. `found` tells whether that is at least `LIKELY`:
-    False too where nothing was searched, None where it is not known.
+    False too where nothing was searched, None where it is not known. `stages` tells the seconds of encoding, waiting,
+    ranking and finding best sentences.
     """
 
     query_language: Guess
@@ -104,6 +105,7 @@ class Answer:
     found: bool | None
     facets: Mapping[str, Sequence[Count]] | None = None
     group: Group = "none"
+    stages: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +228,11 @@ class Engine:
         asked = Query.read(query)
         guess = detect(asked.text) if query_language is None else certain(query_language)
         where = parse_filter(with_codes(filter), [normalise(language) for language in languages])
+        marks = {"encoding": time.perf_counter()}
         question = self._asked(asked.text, guess)
+        marks["waiting"] = time.perf_counter()
         with self._ranking:
+            marks["ranking"] = time.perf_counter()
             page = self.library.search(
                 question.vectors[0],
                 guess.probabilities,
@@ -242,12 +247,14 @@ class Engine:
                 cursor=cursor,
                 group=group,
             )
+            marks["best_sentences"] = time.perf_counter()
             inner = [each for hit in page.hits for each in hit.inner()]
             best = self._best_sentences(question, [*page.hits, *inner])
             own, under = (
                 best[: len(page.hits)],
                 dict(zip([hit.row for hit in inner], best[len(page.hits) :], strict=True)),
             )
+            marks["end"] = time.perf_counter()
             why: list[Explanation | None] = [None] * len(page.hits)
             if explain:
                 why = self._explanations(asked, question, page.hits, mode)
@@ -256,7 +263,12 @@ class Engine:
             self.library.note(question.vectors, question.languages)
         counts = self.library.facets(where, phrases=asked.phrases, without=asked.without) if facets else None
         took_ms = (time.perf_counter() - started) * 1000
-        return Answer(guess, page.hits, own, under, why, page.next_cursor, took_ms, page.best, found, counts, group)
+        stages = {
+            stage: end - start for (stage, start), end in zip(marks.items(), list(marks.values())[1:], strict=False)
+        }
+        return Answer(
+            guess, page.hits, own, under, why, page.next_cursor, took_ms, page.best, found, counts, group, stages
+        )
 
     def similar(
         self,

@@ -9,6 +9,7 @@ ServiceError
     ReembeddingFailed     a library cannot be encoded anew, or the switch cannot be made
     ExtraMissing          what is asked for needs a library that is not installed
     UnwritablePicture     the file of a picture cannot be written
+    InvalidKeys           the file of API keys cannot be read, or a key cannot be made or found
     Unreachable           the client found no server
     Refused               the server answered the client with a problem
         NotFound          ... that there is no such article or passage
@@ -53,6 +54,10 @@ class ExtraMissing(ServiceError):
 
 class UnwritablePicture(ServiceError):
     """A picture cannot be written; the message names the file and the reason."""
+
+
+class InvalidKeys(ServiceError):
+    """The file of API keys cannot be read, or a key cannot be made or found; the message says what to do."""
 
 
 class Unreachable(ServiceError):

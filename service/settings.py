@@ -1,5 +1,6 @@
 """The settings of the service. This is the only module that reads the environment."""
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -15,6 +16,7 @@ MIB = 1024 * 1024
 SWITCH = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 
 Backend = Literal["auto", "openvino", "torch"]
+LogFormat = Literal["text", "json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +82,68 @@ class Settings:
         default=1,
         metadata={"meaning": "the processes that dragoman serve answers with"},
     )
+    keys: bool | None = field(
+        default=None,
+        metadata={
+            "meaning": "whether requests need an API key: on or off; not set, on unless the host is a loopback address"
+        },
+    )
+    rate_limit: int = field(
+        default=0,
+        metadata={
+            "meaning": "requests a minute for each key, or each address where keys are off, in each process; 0 for any"
+        },
+    )
+    audit: str = field(
+        default="audit.jsonl",
+        metadata={
+            "meaning": "the file that tells of every write over HTTP, in the library's folder or elsewhere; off: none"
+        },
+    )
+    log_format: LogFormat = field(
+        default="text",
+        metadata={"meaning": "text: warnings and errors in lines; json: those and every request as a JSON object"},
+    )
+    drain_seconds: int = field(
+        default=0,
+        metadata={"meaning": "seconds from SIGTERM in which /readyz says 503 and requests are still taken"},
+    )
+    stop_seconds: int = field(
+        default=10,
+        metadata={"meaning": "seconds that running requests are then given to finish"},
+    )
 
     def __post_init__(self) -> None:
         if self.backend not in get_args(Backend):
             raise InvalidSetting(f"The backend is one of {', '.join(get_args(Backend))}, not {self.backend!r}.")
+        if self.log_format not in get_args(LogFormat):
+            raise InvalidSetting(f"The log format is one of {', '.join(get_args(LogFormat))}, not {self.log_format!r}.")
         if not 0 <= self.port <= 65_535:
             raise InvalidSetting(f"A port is a number from 0 to 65535, not {self.port}.")
-        if self.query_cache_bytes < 0:
-            raise InvalidSetting(f"{variable('query_cache_bytes')} must be at least 0, not {self.query_cache_bytes}.")
+        for name in ("query_cache_bytes", "rate_limit", "drain_seconds", "stop_seconds"):
+            if getattr(self, name) < 0:
+                raise InvalidSetting(f"{variable(name)} must be at least 0, not {getattr(self, name)}.")
         for name in ("max_body_bytes", "max_article_bytes", "max_query_chars", "max_waiting", "workers"):
             if getattr(self, name) < 1:
                 raise InvalidSetting(f"{variable(name)} must be at least 1, not {getattr(self, name)}.")
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether a request needs an API key."""
+        return not self.loopback if self.keys is None else self.keys
+
+    @property
+    def audit_path(self) -> Path | None:
+        """The file that tells of writes, if there is one."""
+        return None if self.audit.lower() in SWITCH and not SWITCH[self.audit.lower()] else self.data / self.audit
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Self:
@@ -118,9 +171,11 @@ def _read(name: str, text: str) -> object:
     """Read the text of a variable as its setting's type."""
     if name in ("data", "cache"):
         return Path(text).expanduser()
-    if name in ("model", "backend", "host"):
+    if name == "audit":
+        return str(Path(text).expanduser())
+    if name in ("model", "backend", "host", "log_format"):
         return text
-    if name in ("late_interaction", "warming"):
+    if name in ("late_interaction", "warming", "keys"):
         if text.lower() not in SWITCH:
             raise InvalidSetting(f"{variable(name)} must be on or off, not {text!r}.")
         return SWITCH[text.lower()]

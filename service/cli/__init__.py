@@ -6,10 +6,15 @@ Nothing heavy is imported until a command needs it: start-up is part of the prod
 import sys
 from typing import IO
 
-from service.cli import keeping  # noqa: F401 - its commands join the others
+from service.cli import (
+    keeping,  # noqa: F401 - its commands join the others
+    keys,
+)
 from service.cli.commands import app
 
 __all__ = ["app", "main"]
+
+app.add_typer(keys.app, name="keys")
 
 
 def main() -> None:

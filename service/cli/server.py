@@ -1,7 +1,6 @@
 """`dragoman serve`: a socket, one application or several, and a stop that finishes what was begun."""
 
 import errno
-import ipaddress
 import os
 import signal
 import socket
@@ -19,10 +18,10 @@ from uvicorn.supervisors import Multiprocess
 
 from service.cli.terminal import out, say, stop
 from service.engine import Engine
+from service.keys import Keys
 from service.settings import Settings
 from service.web.app import create_app
-
-GRACE = 10  # seconds that running requests are given when the service is told to stop
+from service.web.logs import JSON
 
 
 def run(settings: Settings, open_engine: Callable[[], Engine]) -> None:
@@ -30,9 +29,14 @@ def run(settings: Settings, open_engine: Callable[[], Engine]) -> None:
 
     Where `settings` ask for several workers, `open_engine` is called in each: it must be possible to pickle it.
     """
+    if settings.needs_key and not Keys(settings.data).all():
+        stop(
+            f"a key is needed to ask at {settings.host}, and there is none: make one with "
+            f"`dragoman keys create NAME --scope write --data {settings.data}`, or set DRAGOMAN_KEYS=off"
+        )
     listening = _listen(settings.host, settings.port)
-    if not _loopback(settings.host):
-        say(f"dragoman: whoever reaches {settings.host} may read, add and delete; there are no keys yet")
+    if not settings.loopback and not settings.needs_key:
+        say(f"dragoman: whoever reaches {settings.host} may read, add and delete; keys are off")
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     out(f"Dragoman is at http://{host}:{listening.getsockname()[1]} (Ctrl-C stops it)")
     try:
@@ -52,7 +56,7 @@ def _alone(settings: Settings, open_engine: Callable[[], Engine], listening: soc
         failures.append(error)
         server.should_exit = True
 
-    server = uvicorn.Server(_config(create_app(settings, open_engine, failed)))
+    server = uvicorn.Server(_config(settings, create_app(settings, open_engine, failed)))
     # uvicorn stops gently and then raises the signal again for whoever was there before it.
     signal.signal(signal.SIGTERM, _leave)
     with suppress(KeyboardInterrupt):
@@ -69,11 +73,16 @@ def _together(settings: Settings, open_engine: Callable[[], Engine], listening: 
         # prometheus_client asks for it when a worker first imports it, and keeps the numbers of all there.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = numbers
         application = partial(create_app, settings, open_engine, _give_up)
-        Multiprocess(_config(application, factory=True, workers=settings.workers), [listening]).run()
+        config = _config(settings, application, factory=True, workers=settings.workers)
+        Multiprocess(config, [listening]).run()
 
 
-def _config(app: Any, **more: Any) -> uvicorn.Config:
-    return uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE, **more)
+def _config(settings: Settings, app: Any, **more: Any) -> uvicorn.Config:
+    if settings.log_format == "json":
+        more["log_config"] = JSON
+    return uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=settings.stop_seconds, **more
+    )
 
 
 def _give_up(error: Exception) -> None:
@@ -105,10 +114,3 @@ def _listen(host: str, port: int) -> socket.socket:
             stop(f"port {port} of {host} is in use; choose another with --port")
         stop(f"cannot listen on {host}, port {port}: {error.strerror}")
     return listening
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -8,8 +8,10 @@ from starlette.concurrency import run_in_threadpool
 
 from service.engine import Engine
 from service.settings import Settings
-from service.web import problems, routes
+from service.web import problems, reference, routes
 from service.web.description import describe
+from service.web.draining import drain_at_sigterm
+from service.web.envelope import Envelope
 from service.web.metrics import CountRequests
 from service.web.shapes import release
 from service.web.state import State
@@ -31,14 +33,24 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        drain_at_sigterm(shared)
         shared.start()
         yield
         await run_in_threadpool(shared.stop)
 
-    app = FastAPI(title="Dragoman", version=release(), description=DESCRIPTION, lifespan=lifespan, redoc_url=None)
+    app = FastAPI(
+        title="Dragoman",
+        version=release(),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.service = shared
     app.include_router(routes.router)
+    app.include_router(reference.router)
     app.add_middleware(CountRequests, metrics=shared.metrics)
+    app.add_middleware(Envelope)
     problems.register(app, routes.router)
     describe(app)
     return app

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
+from service.web.access import needed
 from service.web.problems import as_responses
 from service.wire import ArticleIn, Problem, SearchRequest, SimilarRequest
 
@@ -47,9 +48,14 @@ def add_schemas(description: dict[str, Any]) -> None:
     schemas.update(defined["$defs"])
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    for path in description["paths"].values():
-        for operation in path.values():
+    description["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    for template, path in description["paths"].items():
+        for method, operation in path.items():
             responses = operation["responses"]
+            if (scope := needed(method.upper(), template)) is not None:
+                operation["security"] = [{"key": []}, {}]  # or none, where keys are off
+                operation["description"] += f"\n\nNeeds a key of scope `{scope}` where keys are on."
+                responses.update({str(code): each for code, each in as_responses(401, 403, 429).items()})
             if "422" in responses:
                 responses["422"] = as_responses(422)[422]
             responses.setdefault("500", as_responses(500)[500])

@@ -9,6 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)  # seconds
+
 # Whether this process is one of several workers, whose numbers are kept in files and told together.
 TOGETHER = ValueClass is not MutexValue
 
@@ -27,7 +29,15 @@ class Metrics:
         self.search_seconds = Histogram(
             "dragoman_search_seconds",
             "Time of a search inside the engine, encoding included",
-            buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+            buckets=BUCKETS,
+            registry=self._registry,
+        )
+        self.stage_seconds = Histogram(
+            "dragoman_stage_seconds",
+            "Time of a search in each stage: encoding (with others, so the wait for them too), waiting for a core, "
+            "ranking, best_sentences",
+            ["stage"],
+            buckets=BUCKETS,
             registry=self._registry,
         )
         self.articles = Gauge(

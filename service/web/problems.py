@@ -15,6 +15,7 @@ from starlette.routing import Route
 import embed
 import index
 from service.errors import InvalidRequest, ServiceError, TooLarge, UnreadableInput
+from service.web.envelope import headers
 from service.wire import Fault, Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -127,7 +128,9 @@ def register(app: FastAPI, router: APIRouter) -> None:
         return problem(request, status, detail, faults, HEADERS.get(status))
 
     async def unexpected(request: Request, _: Exception) -> Response:
-        return problem(request, 500, "Something failed that should not; the log of the server tells what.")
+        # This answer is made outside of the middleware.
+        detail = "Something failed that should not; the log of the server tells what."
+        return problem(request, 500, detail, (), headers(request.state.request_id))
 
     app.add_exception_handler(Malformed, malformed)
     app.add_exception_handler(RequestValidationError, invalid)

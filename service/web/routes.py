@@ -18,6 +18,7 @@ from service.engine import Engine
 from service.errors import InvalidRequest
 from service.reading.jsonlines import draft
 from service.web import bodies, metrics, shapes
+from service.web.access import admit
 from service.web.description import body
 from service.web.problems import Malformed, as_responses, faults_of, summary
 from service.web.state import State, state
@@ -35,7 +36,7 @@ from service.wire import (
     StatusOut,
 )
 
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(admit)])
 Shared = Annotated[State, Depends(state)]
 Asked = TypeVar("Asked", bound=BaseModel)
 
@@ -104,6 +105,7 @@ async def add(request: Request, shared: Shared) -> Response:
     """
     articles, listed = await bodies.read_articles(request, shared.settings.max_body_bytes)
     outcomes = await shared.writes.run(kept, shared.engine, articles, listed)
+    await shared.audit.tell(request, [(each.id, each.action) for each in outcomes])
     return shaped(Outcomes(articles=outcomes), 201)
 
 
@@ -139,6 +141,7 @@ async def put(article_id: str, request: Request, shared: Shared) -> Response:
     except ValidationError as error:
         raise Malformed(422, summary(faults_of(error)), faults_of(error)) from None
     [outcome] = await shared.writes.run(kept, shared.engine, [article], False)
+    await shared.audit.tell(request, [(outcome.id, outcome.action)])
     return shaped(outcome, 201 if outcome.action == "added" else 200)
 
 
@@ -148,10 +151,11 @@ async def put(article_id: str, request: Request, shared: Shared) -> Response:
     responses=as_responses(403, 404, 503),
     tags=["articles"],
 )
-async def delete(article_id: str, shared: Shared) -> Response:
+async def delete(article_id: str, request: Request, shared: Shared) -> Response:
     """Remove an article for good."""
     if not await shared.writes.run(shared.engine.delete, article_id):
         raise index.ArticleNotFound(f"There is no article {article_id!r}.")
+    await shared.audit.tell(request, [(article_id, "deleted")])
     return Response(status_code=204)
 
 
@@ -214,8 +218,8 @@ async def alive() -> PlainTextResponse:
 
 @router.get("/readyz", responses=as_responses(503), tags=["service"])
 async def ready(shared: Shared) -> PlainTextResponse:
-    """Say that searches are answered; 503 until they are."""
-    _ = shared.engine
+    """Say that searches are answered; 503 with the reason until they are, and once the service is being stopped."""
+    shared.check_ready()
     return PlainTextResponse("ready\n")
 
 
@@ -233,12 +237,7 @@ def numbers(shared: Shared) -> Response:
 async def page() -> HTMLResponse:
     """Return the search page."""
     html, policy = page_and_policy()
-    headers = {
-        "Content-Security-Policy": policy,
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-    }
-    return HTMLResponse(html, headers=headers)
+    return HTMLResponse(html, headers={"Content-Security-Policy": policy})
 
 
 def answer(shared: State, asked: SearchRequest) -> SearchAnswer:
@@ -265,6 +264,8 @@ def answer(shared: State, asked: SearchRequest) -> SearchAnswer:
         group=asked.group,
     )
     shared.metrics.search_seconds.observe(answered.took_ms / 1000)
+    for stage, seconds in answered.stages.items():
+        shared.metrics.stage_seconds.labels(stage).observe(seconds)
     return shapes.answer_out(answered)
 
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from fastapi import Request
 
 from service.engine import Engine
+from service.keys import Keys
 from service.settings import Settings
+from service.web.audit import Audit
 from service.web.lines import Line
 from service.web.metrics import Metrics
 from service.web.problems import Malformed
+from service.web.rates import Rate
 
 log = logging.getLogger("dragoman")
 
@@ -32,14 +35,21 @@ class State:
     failed: Callable[[Exception], None] | None = None
     metrics: Metrics = field(default_factory=Metrics)
     error: Exception | None = None
+    keys: Keys = field(init=False)
+    rate: Rate = field(init=False)
+    audit: Audit = field(init=False)
     searches: Line = field(init=False)
     writes: Line = field(init=False)
+    draining: bool = False
     _engine: Engine | None = None
     _stopping: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _thread: threading.Thread | None = None
 
     def __post_init__(self) -> None:
+        self.keys = Keys(self.settings.data)
+        self.rate = Rate(self.settings.rate_limit)
+        self.audit = Audit(self.settings.audit_path)
         most = self.settings.max_waiting
         # A search that waits to be encoded with others takes a thread and no core.
         self.searches = Line("searches", most, most)
@@ -57,6 +67,12 @@ class State:
             reason = f"the library could not be opened: {self.error}" if self.error else "the engine is being opened"
             raise Unready(503, f"Not ready: {reason}")
         return self._engine
+
+    def check_ready(self) -> None:
+        """Raise Unready (503), with the reason, where a new request should go to another."""
+        if self.draining:
+            raise Unready(503, "Not ready: the service is being stopped")
+        _ = self.engine
 
     def start(self) -> None:
         """Begin to open the engine, so that the server can say meanwhile that it is alive.

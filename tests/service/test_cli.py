@@ -508,6 +508,10 @@ def test_every_command_and_option_is_documented() -> None:
     for name, command in group.commands.items():
         assert f"## {name}" in text, name
         section = text.split(f"## {name}\n")[1].split("\n## ")[0] + text.split("\n## ")[0]
-        for parameter in command.params:
+        parameters = [
+            *command.params,
+            *(each for sub in getattr(command, "commands", {}).values() for each in sub.params),
+        ]
+        for parameter in parameters:
             for option in (each for each in parameter.opts if each.startswith("--") and each != "--help"):
                 assert option in section, (name, option)
