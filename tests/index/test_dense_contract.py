@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from index.backends import quantised
 from index.backends.exact import ExactIndex
 from index.backends.faiss import FaissIndex
 from index.backends.quantised import QuantisedIndex
@@ -27,6 +28,13 @@ class Quantised(QuantisedIndex):
         if self.added % 2:
             rows = self.rows()
             self.build(rows, self.vectors(rows), 1.0)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have codes propose, and several lists, however few rows there are."""
+    monkeypatch.setattr(quantised, "FEW", 0)
+    monkeypatch.setattr(quantised, "IN_LIST", 50)
 
 
 BACKENDS = pytest.mark.parametrize("made", [ExactIndex, FaissIndex, Quantised], ids=["exact", "faiss", "quantised"])
