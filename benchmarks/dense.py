@@ -14,8 +14,8 @@ built, searched with and without a filter that keeps one passage in a hundred, o
 """
 
 import argparse
+import gc
 import json
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -27,6 +27,9 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from embed import DEFAULT_MODEL, load_encoder
+from index import snapshots
+from index.backends.faiss import FaissIndex
+from index.backends.quantised import QuantisedIndex
 from index.neutral import Neutral, unit
 
 Vectors = NDArray[np.float32]
@@ -35,11 +38,16 @@ Rows = NDArray[np.int64]
 NEIGHBOURS, NOISE = 16, 1 / 3
 KINDS = ("IVF2048,RaBitQfs", "IVF2048,PQ96x4fs", "IVF2048,PQ192x4fs", "IVF2048,SQ4")
 PROBES, CANDIDATES = (16, 32, 64, 128, 256), (100, 300, 1000)
-QUESTIONS = 200
+QUESTIONS = 100
+
+# Passages that are taken of a library.
+MOST = 30_000
 
 
-def real(bench: Path, cache: Path) -> tuple[Vectors, Vectors]:
-    """Return neutral vectors of the passages and of some questions, encoded where they are not kept."""
+def real(bench: Path, cache: Path, data: Path | None = None) -> tuple[Vectors, Vectors]:
+    """Return neutral vectors of passages, those of the library `data` if there is one, and of some questions, encoded
+    where they are not kept.
+    """
     kept = cache / "real.npz"
     if not kept.exists():
         encoder = load_encoder(DEFAULT_MODEL)
@@ -47,7 +55,12 @@ def real(bench: Path, cache: Path) -> tuple[Vectors, Vectors]:
         texts, languages = _read([bench / name / "corpus.jsonl" for name in ("xquad", "flores")])
         asked, codes = _read([bench / "xquad" / "queries.jsonl"])
         some = slice(None, None, len(asked) // QUESTIONS)
-        passages = neutral.passages(encoder.encode_passages(texts), languages)
+        if data:
+            held = FaissIndex(encoder.dim)
+            snapshots.read(data, lambda header: header.backend == held.name, held.load)
+            passages = held.vectors(np.sort(np.random.default_rng(2).choice(held.rows(), MOST, replace=False)))
+        else:
+            passages = neutral.passages(encoder.encode_passages(texts), languages)
         questions = neutral.queries(encoder.encode_queries(asked[some]), [{code: 1.0} for code in codes[some]])
         np.savez(kept, passages=passages, questions=questions[:QUESTIONS])
     with np.load(kept) as read:
@@ -97,7 +110,7 @@ def recall(found: Rows, truth: Rows) -> float:
     return float(np.mean([len(np.intersect1d(a, b)) / truth.shape[1] for a, b in zip(found, truth, strict=True)]))
 
 
-def exact(vectors: Vectors, questions: Vectors, cache: Path) -> tuple[Rows, float]:
+def exact(vectors: Vectors, questions: Vectors) -> tuple[Rows, float]:
     """Return the ten best of each question and the median seconds that exact flat search takes."""
     flat = faiss.IndexFlatIP(vectors.shape[1])
     flat.add(np.asarray(vectors))
@@ -105,7 +118,7 @@ def exact(vectors: Vectors, questions: Vectors, cache: Path) -> tuple[Rows, floa
     return flat.search(questions, 10)[1], took
 
 
-def sweep(kind: str, vectors: Vectors, questions: Vectors, truth: Rows, flat: float, cache: Path) -> None:
+def sweep(kind: str, vectors: Vectors, questions: Vectors, truth: Rows, flat: float) -> None:
     """Build one kind and print its curve."""
     started = time.perf_counter()
     index = faiss.index_factory(vectors.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
@@ -138,6 +151,36 @@ def resident() -> dict[str, int]:
     return {name: int(told[name].split()[0]) * 1024 for name in ("RssAnon", "RssFile")}
 
 
+def own(vectors: Vectors, questions: Vectors, truth: Rows, flat: float, cache: Path) -> None:
+    """Measure the library's own index: built, written, opened, searched, filtered."""
+    rows = np.arange(len(vectors))
+    started = time.perf_counter()
+    built = QuantisedIndex(vectors.shape[1])
+    built.build(rows, vectors, 0.99)
+    print(f"built in {time.perf_counter() - started:.0f} s: {built.effort}", flush=True)
+    header = snapshots.Header(0, "", "", "", built.name, built.dim, len(rows))
+    snapshots.write(cache, header, built.save)
+    size = (cache / snapshots.SNAPSHOT).stat().st_size
+    del built
+    gc.collect()
+    before, started = resident(), time.perf_counter()
+    index = QuantisedIndex(vectors.shape[1])
+    snapshots.read(cache, lambda header: True, index.load)
+    took = time.perf_counter() - started
+    print(f"opened {size / 1e9:.2f} GB in {took:.1f} s, {took / size * 1e9:.1f} s per GB", flush=True)
+    found = index.search(questions, 10)[1]
+    speed = flat / timed(lambda question: index.search(question, 10), questions)
+    print(f"recall@10 {recall(found, truth):.4f}, {speed:.1f} times faster than exact flat", flush=True)
+    kept = np.sort(np.random.default_rng(3).choice(rows, len(rows) // 100, replace=False))
+    best = kept[np.argsort(-(questions @ vectors[kept].T), axis=1)[:, :10]]
+    found = index.search(questions, 10, kept)[1]
+    took = timed(lambda question: index.search(question, 10, kept), questions[:30])
+    print(f"filter of 1 in 100: recall@10 {recall(found, best):.4f}, {1000 * took:.1f} ms", flush=True)
+    after = resident()
+    for name in before:
+        print(f"{name}: {(after[name] - before[name]) / len(rows):.0f} bytes a passage more than before opening")
+
+
 def main() -> None:
     """Make the vectors, sweep, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -145,15 +188,19 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="where vectors are kept")
     parser.add_argument("--passages", type=int, default=1_000_000)
     parser.add_argument("--kinds", nargs="*", default=KINDS, help="FAISS factory strings")
+    parser.add_argument("--data", type=Path, help="a library whose passages are taken instead")
+    parser.add_argument("--own", action="store_true", help="measure the library's own index instead")
     given = parser.parse_args()
     given.cache.mkdir(parents=True, exist_ok=True)
-    passages, questions = real(given.bench, given.cache)
+    passages, questions = real(given.bench, given.cache, given.data)
     vectors = spread(passages, given.passages, given.cache)
-    truth, flat = exact(vectors, questions, given.cache)
+    truth, flat = exact(vectors, questions)
     print(f"{len(vectors)} passages, {faiss.omp_get_max_threads()} threads, exact flat {1000 * flat:.1f} ms")
-    print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB")
+    if given.own:
+        own(vectors, questions, truth, flat, given.cache)
+        return
     for kind in given.kinds:
-        sweep(kind, vectors, questions, truth, flat, given.cache)
+        sweep(kind, vectors, questions, truth, flat)
 
 
 if __name__ == "__main__":
