@@ -142,7 +142,8 @@ def sweep(kind: str, vectors: Vectors, questions: Vectors, truth: Rows, flat: fl
 
             found = np.stack([np.resize(ask(q[None]), 10) for q in questions])
             speed = flat / timed(ask, questions[:60])
-            print(f"| {kind} | {probes} | {candidates} | {recall(found, truth):.4f} | {speed:.1f} | {size:.0f} |", flush=True)
+            told = f"{recall(found, truth):.4f} | {speed:.1f} | {size:.0f}"
+            print(f"| {kind} | {probes} | {candidates} | {told} |", flush=True)
 
 
 def resident() -> dict[str, int]:
@@ -165,7 +166,7 @@ def own(vectors: Vectors, questions: Vectors, truth: Rows, flat: float, cache: P
     gc.collect()
     before, started = resident(), time.perf_counter()
     index = QuantisedIndex(vectors.shape[1])
-    snapshots.read(cache, lambda header: True, index.load)
+    snapshots.read(cache, lambda _: True, index.load)
     took = time.perf_counter() - started
     print(f"opened {size / 1e9:.2f} GB in {took:.1f} s, {took / size * 1e9:.1f} s per GB", flush=True)
     found = index.search(questions, 10)[1]

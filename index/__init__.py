@@ -1,5 +1,6 @@
 """Rows and ranks: articles, passages and vectors in; hits out. Everything durable."""
 
+from index.dense import Sizing
 from index.errors import (
     ArticleNotFound,
     DamagedLibrary,
@@ -38,6 +39,7 @@ __all__ = [
     # the library
     "Library",
     "LibraryInfo",
+    "Sizing",
     "Mode",
     "Neutral",
     "Status",

@@ -70,13 +70,21 @@ class Space:
     @property
     def recall(self) -> float:
         """Return the recall@10 against exact search that was measured when the index was built, 1 where it is exact."""
-        effort = getattr(self._index, "effort", None)
-        return 1.0 if effort is None else float(effort.recall)
+        if not self.loaded and (header := self._published()):
+            return header.recall
+        return _recall(self._index)
 
     @property
     def backend(self) -> str:
-        """Return the name of the kind of index."""
+        """Return the name of the kind of index: the one in memory, or the one that would be loaded."""
+        if not self.loaded and (header := self._published()):
+            return header.backend
         return self._index.name
+
+    def _published(self) -> Header | None:
+        """Return what the snapshot says of itself, if there is one of this space."""
+        header = snapshots.header(self._store.folder) if self._keep else None
+        return header if header and header.neutral == self._identity else None
 
     @property
     def loaded(self) -> bool:
@@ -281,7 +289,12 @@ class Space:
 
     def _header(self, index: DenseIndex, change: Change) -> Header:
         told = change.number, change.mark.hex(), self._fingerprint, self._identity
-        return Header(*told, index.name, self._dim, len(index))
+        return Header(*told, index.name, self._dim, len(index), _recall(index))
+
+
+def _recall(index: DenseIndex) -> float:
+    effort = getattr(index, "effort", None)
+    return 1.0 if effort is None else float(effort.recall)
 
 
 def _of(header: Header) -> Change:

@@ -32,7 +32,21 @@ from embed import (
     normalise,
     split,
 )
-from index import Addition, Article, Count, Filter, Group, Hit, Library, Mode, Passage, TokenSpace, cut, parse_filter
+from index import (
+    Addition,
+    Article,
+    Count,
+    Filter,
+    Group,
+    Hit,
+    Library,
+    Mode,
+    Passage,
+    Sizing,
+    TokenSpace,
+    cut,
+    parse_filter,
+)
 from service.batching import ROOM, Batching
 from service.priority import yielding
 from service.query import Query
@@ -130,13 +144,15 @@ class Engine:
         late_interaction: bool = True,
         warming: bool | None = None,
         query_cache_bytes: int = ROOM,
+        sizing: Sizing | None = None,
         report: Callable[[str], None] | None = None,
         progress: Progress | None = None,
     ) -> Self:
         """Open the library in `folder`, made if absent, with the model it was built with.
 
         `model` chooses the model of a new library; for one that exists it must be the same. Of questions asked lately
-        `query_cache_bytes` are remembered as they were encoded. `report` is told a sentence where something is not as
+        `query_cache_bytes` are remembered as they were encoded. `sizing` says when the dense index is an approximate
+        one. `report` is told a sentence where something is not as
         usual, `progress` a stage and its fraction done (0..1) of long work.
 
         Raises `embed.ModelUnavailable`, `index.ModelMismatch`, `index.DamagedLibrary` and their kin.
@@ -155,6 +171,8 @@ class Engine:
             late_interaction=late_interaction,
             warming=warming,
         )
+        if sizing:
+            library.sizing = sizing
         return cls(encoder, library, query_cache_bytes=query_cache_bytes)
 
     def add(

@@ -89,7 +89,9 @@ class QuantisedIndex:
         everything = np.arange(len(self._rows))
         depth = min(DEPTH + 1, len(everything))
         # Each finds itself, which says nothing.
-        truth = [own[own != place] for own, place in zip(self._scan(queries, everything, depth)[1], places, strict=True)]
+        truth = [
+            own[own != place] for own, place in zip(self._scan(queries, everything, depth)[1], places, strict=True)
+        ]
         lists, candidates = min(16, self._codes.nlist), CANDIDATES
         while True:
             self.effort = Effort(lists, candidates, 0.0)

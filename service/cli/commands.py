@@ -453,6 +453,7 @@ def _languages(given: list[str], option: str) -> list[str]:
 
 def _engine(settings: Settings, *, create: bool, read_only: bool | None = None) -> "Engine":
     """Open the engine; what only reads does not make a library where there is none."""
+    from index import Sizing
     from service.engine import Engine
 
     if not create:
@@ -467,6 +468,7 @@ def _engine(settings: Settings, *, create: bool, read_only: bool | None = None) 
             late_interaction=settings.late_interaction,
             warming=settings.warming,
             query_cache_bytes=settings.query_cache_bytes,
+            sizing=Sizing(settings.dense_threshold, settings.dense_recall),
             report=say,
             progress=progress,
         )
