@@ -1,7 +1,7 @@
 """Approximate search for large libraries: a quantised FAISS index proposes, the vectors themselves decide.
 
-In memory lie codes and rows; the vectors lie in the snapshot and are read through mmap. What the codes propose is scored
-again from the vectors, so scores are exact, and only which vectors are looked at is approximate. Rows that came since
+In memory lie codes and rows; the vectors lie in the snapshot and are read through mmap. What the codes propose is
+scored again from the vectors, so scores are exact, and only which vectors are looked at is approximate. Rows that came since
 the index was built lie beside it in a `FaissIndex`; rows that went, or got another vector, are passed over.
 """
 
@@ -9,7 +9,7 @@ import json
 import mmap
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import faiss
 import numpy as np
@@ -21,7 +21,7 @@ Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]
 Bits = NDArray[np.bool_]
 
-# Chosen by benchmarks/dense.py (benchmarks/results.md has the curve).
+# Taken before the sweep was run, not chosen by it: benchmarks/results.md has the curve, in which PQ192x4fs does better.
 CODES = "RaBitQfs"
 
 # Vectors in a list on average, rounds of k-means, and vectors that each list is trained with.
@@ -234,7 +234,7 @@ class QuantisedIndex:
     def _clear(self) -> None:
         self._rows, self._alive = np.empty(0, np.int64), np.empty(0, np.bool_)
         self._vectors = np.empty((0, self.dim), np.float32)
-        self._codes = None
+        self._codes: Any = None
         self._since = FaissIndex(self.dim)
         self.effort = Effort(0, CANDIDATES, 1.0)
 
