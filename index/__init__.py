@@ -1,6 +1,7 @@
 """Rows and ranks: articles, passages and vectors in; hits out. Everything durable."""
 
 from index.backups import Manifest, backup, restore
+from index.dense import Sizing
 from index.errors import (
     ArticleNotFound,
     BackupError,
@@ -41,6 +42,7 @@ __all__ = [
     # the library
     "Library",
     "LibraryInfo",
+    "Sizing",
     "Mode",
     "Neutral",
     "Status",

@@ -2,6 +2,7 @@
 order.
 """
 
+from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
@@ -66,9 +67,22 @@ class Place(NamedTuple):
     row: int
 
 
-def make(dim: int) -> DenseIndex:
-    """Return an empty dense index of the kind that a library uses."""
-    from index.backends.faiss import FaissIndex  # takes a moment to load, and `describe` does without
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """From how many passages on a library is searched by codes, and what recall@10 that must reach (0..1)."""
+
+    threshold: int = 100_000
+    recall: float = 0.99
+
+
+def make(dim: int, name: str = "faiss") -> DenseIndex:
+    """Return an empty dense index of a kind that a library uses: exact `faiss`, or `quantised`."""
+    # They take a moment to load, and `describe` does without.
+    if name == "quantised":
+        from index.backends.quantised import QuantisedIndex
+
+        return QuantisedIndex(dim)
+    from index.backends.faiss import FaissIndex
 
     return FaissIndex(dim)
 
@@ -84,9 +98,11 @@ def best(
     """Return the best places for one query (dim,), at most `limit`, that come after a place; `seen` lie
     before it.
 
-    The order is exact and depends on nothing but the vectors: a backend may sum in another order as it grows,
-    or for another number of queries, so the scores are taken again, in one way, until no vector left out
-    could come first.
+    The order depends on nothing but the vectors: a backend may sum in another order as it grows, or for another
+    number of queries, so the scores are taken again, in one way, until no vector that the backend left out for want
+    of room could come first. A `quantised` backend may miss vectors altogether. What it gives are the first of one
+    list of candidates however many are asked for, and exact beyond that list, so no place comes twice on any page,
+    and none of the list is skipped; what it missed within the list stays missed behind it.
     """
     size = len(index) if allowed is None else len(allowed)
     wanted = seen + limit

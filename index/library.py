@@ -433,6 +433,7 @@ class Library(Searcher):
             round(size / kept) if kept else 0,
             self._warming,
             warm,
+            round(self.dense_recall, 4),
         )
 
     def verify(self) -> list[Problem]:

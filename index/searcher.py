@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from index import changes, grouping, stories, tables, warmth
 from index.changes import Change, Rows
 from index.cursor import Cursor, fingerprint
-from index.dense import DenseIndex, Place, best
+from index.dense import DenseIndex, Place, Sizing, best
 from index.errors import NotCalibrated, PassageNotFound
 from index.facets import FACETS, Facets
 from index.filters import Filter
@@ -64,6 +64,7 @@ class Searcher:
         with store.reading() as connection:
             self._seen = (warmth.read(connection, "passages", info.dim), warmth.read(connection, "queries", info.dim))
         self._neutral = Neutral(self._known, warmth.means(self._known, *self._seen))
+        self._sizing = Sizing()
         self._spaces = self._made(self._neutral)
         # Held alone while the means, and all that follows from them, are exchanged for others.
         self.moving = Guard()
@@ -79,7 +80,7 @@ class Searcher:
 
         def space(of: Neutral, *, keep: bool) -> Space:
             named = {"fingerprint": self.fingerprint, "identity": of.identity}
-            return Space(self._store, self.dim, of.passages, **named, keep=keep)
+            return Space(self._store, self.dim, of.passages, **named, keep=keep, sizing=self._sizing)
 
         dense = space(neutral, keep=True)
         # Where there are no means the neutral space is the raw one.
@@ -92,9 +93,33 @@ class Searcher:
         spaces = self._made(neutral)
         if self._spaces["dense"].loaded:
             spaces["dense"].catch_up()
+        for space in self._spaces.values():
+            space.retire()
         with self.moving.alone():
             self._neutral, self._spaces, self.hybrid = neutral, spaces, Hybrid(neutral, self.token_space)
             self._held = (None, Held())
+
+    @property
+    def sizing(self) -> Sizing:
+        """From how many passages on, and with what recall, the dense index is approximate."""
+        return self._sizing
+
+    @sizing.setter
+    def sizing(self, sizing: Sizing) -> None:
+        self._sizing = sizing
+        for space in self._spaces.values():
+            space.sizing = sizing
+
+    @property
+    def dense_recall(self) -> float:
+        """Return the recall@10 of the dense index against exact search, measured on the library's own passages when it
+        was built; 1 where it is exact.
+        """
+        return self._spaces["dense"].recall
+
+    def settle(self) -> None:
+        """Wait until no dense index is built in the background."""
+        self._spaces["dense"].settle()
 
     def load(self) -> None:
         """Bring the indexes into memory now; else the first search does."""

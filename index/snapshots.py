@@ -32,7 +32,9 @@ class BrokenSnapshot(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a snapshot is of: a change (number, mark in hex), a model, a way of making vectors neutral."""
+    """What a snapshot is of: a change (number, mark in hex), a model, a way of making vectors neutral; and the recall
+    that was measured of its index.
+    """
 
     change: int
     mark: str
@@ -41,6 +43,7 @@ class Header:
     backend: str
     dim: int
     count: int
+    recall: float = 1.0
 
 
 def write(folder: Path, header: Header, save: Callable[[BinaryIO], None]) -> None:

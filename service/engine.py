@@ -42,6 +42,7 @@ from index import (
     Library,
     Mode,
     Passage,
+    Sizing,
     TokenSpace,
     cut,
     generations,
@@ -148,6 +149,7 @@ class Engine:
         query_cache_bytes: int = ROOM,
         generation: generations.Which = "serving",
         following: bool = False,
+        sizing: Sizing | None = None,
         report: Callable[[str], None] | None = None,
         progress: Progress | None = None,
     ) -> Self:
@@ -155,8 +157,9 @@ class Engine:
 
         `model` chooses the model of a new library; for one that exists it must be the same. Of questions asked lately
         `query_cache_bytes` are remembered as they were encoded. Of the two generations that there are while a library
-        is encoded anew, the one that serves is opened, or the `other`; `following` as in `Library.open`. `report` is
-        told a sentence where something is not as usual, `progress` a stage and its fraction done (0..1) of long work.
+        is encoded anew, the one that serves is opened, or the `other`; `following` as in `Library.open`. `sizing`
+        says when the dense index is an approximate one. `report` is told a sentence where something is not as usual,
+        `progress` a stage and its fraction done (0..1) of long work.
 
         Raises `embed.ModelUnavailable`, `index.ModelMismatch`, `index.DamagedLibrary` and their kin.
         """
@@ -176,6 +179,8 @@ class Engine:
             warming=warming,
             following=following,
         )
+        if sizing:
+            library.sizing = sizing
         return cls(encoder, library, query_cache_bytes=query_cache_bytes)
 
     def add(

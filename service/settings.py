@@ -78,6 +78,14 @@ class Settings:
         default=64 * MIB,
         metadata={"meaning": "questions asked lately that are remembered as encoded, in bytes; 0 for none"},
     )
+    dense_threshold: int = field(
+        default=100_000,
+        metadata={"meaning": "from so many passages on the dense index is approximate, built in the background"},
+    )
+    dense_recall: float = field(
+        default=0.99,
+        metadata={"meaning": "the recall@10 against exact search that an approximate dense index must reach, 0 to 1"},
+    )
     workers: int = field(
         default=1,
         metadata={"meaning": "the processes that dragoman serve answers with"},
@@ -123,7 +131,16 @@ class Settings:
         for name in ("query_cache_bytes", "rate_limit", "drain_seconds", "stop_seconds"):
             if getattr(self, name) < 0:
                 raise InvalidSetting(f"{variable(name)} must be at least 0, not {getattr(self, name)}.")
-        for name in ("max_body_bytes", "max_article_bytes", "max_query_chars", "max_waiting", "workers"):
+        if not 0 < self.dense_recall <= 1:
+            raise InvalidSetting(f"{variable('dense_recall')} must be above 0 and at most 1, not {self.dense_recall}.")
+        for name in (
+            "max_body_bytes",
+            "max_article_bytes",
+            "max_query_chars",
+            "max_waiting",
+            "workers",
+            "dense_threshold",
+        ):
             if getattr(self, name) < 1:
                 raise InvalidSetting(f"{variable(name)} must be at least 1, not {getattr(self, name)}.")
 
@@ -179,6 +196,11 @@ def _read(name: str, text: str) -> object:
         if text.lower() not in SWITCH:
             raise InvalidSetting(f"{variable(name)} must be on or off, not {text!r}.")
         return SWITCH[text.lower()]
+    if name == "dense_recall":
+        try:
+            return float(text)
+        except ValueError:
+            raise InvalidSetting(f"{variable(name)} must be a number, not {text!r}.") from None
     try:
         return int(text)
     except ValueError:

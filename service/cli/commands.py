@@ -475,6 +475,7 @@ def _engine(
     following: bool = False,
 ) -> "Engine":
     """Open the engine; what only reads does not make a library where there is none."""
+    from index import Sizing
     from service.engine import Engine
 
     if not create:
@@ -491,6 +492,7 @@ def _engine(
             query_cache_bytes=settings.query_cache_bytes,
             generation=_generation(generation),
             following=following,
+            sizing=Sizing(settings.dense_threshold, settings.dense_recall),
             report=say,
             progress=progress,
         )

@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from index.backends import quantised
 from index.backends.exact import ExactIndex
 from index.backends.faiss import FaissIndex
+from index.backends.quantised import QuantisedIndex
 from index.dense import DenseIndex, Place, best
 from tests.index.samples import DIM, Vectors, units
 
@@ -16,7 +18,29 @@ Rows = NDArray[np.int64]
 Backend = Callable[[int], DenseIndex]
 
 
-@pytest.fixture(params=[ExactIndex, FaissIndex], ids=["exact", "faiss"])
+class Quantised(QuantisedIndex):
+    """One that is built anew whenever it grew: so small, all lists are looked at, and it must be right."""
+
+    def add(self, rows: Rows, vectors: Vectors) -> None:
+        """Add, and build every second time, so that there are rows in the lists and beside them."""
+        super().add(rows, vectors)
+        self.added = getattr(self, "added", 0) + 1
+        if self.added % 2:
+            rows = self.rows()
+            self.build(rows, self.vectors(rows), 1.0)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have codes propose, and several lists, however few rows there are."""
+    monkeypatch.setattr(quantised, "FEW", 0)
+    monkeypatch.setattr(quantised, "IN_LIST", 50)
+
+
+BACKENDS = pytest.mark.parametrize("made", [ExactIndex, FaissIndex, Quantised], ids=["exact", "faiss", "quantised"])
+
+
+@pytest.fixture(params=[ExactIndex, FaissIndex, Quantised], ids=["exact", "faiss", "quantised"])
 def backend(request: pytest.FixtureRequest) -> Backend:
     """Each kind of index in turn."""
     made: Backend = request.param
@@ -134,7 +158,7 @@ steps = st.lists(
 )
 
 
-@pytest.mark.parametrize("made", [ExactIndex, FaissIndex], ids=["exact", "faiss"])
+@BACKENDS
 @settings(deadline=None, max_examples=60)
 @given(steps=steps, k=st.integers(1, 70), asked=st.integers(1, 25), allow=st.none() | st.sets(st.integers(1, 60)))
 def test_any_history(
