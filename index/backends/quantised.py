@@ -1,7 +1,8 @@
 """Approximate search for large libraries: a quantised FAISS index proposes, the vectors themselves decide.
 
 In memory lie codes and rows; the vectors lie in the snapshot and are read through mmap. What the codes propose is
-scored again from the vectors, so scores are exact, and only which vectors are looked at is approximate. Rows that came since
+scored again from the vectors, so scores are exact, and only which vectors are looked at is approximate.
+Rows that came since
 the index was built lie beside it in a `FaissIndex`; rows that went, or got another vector, are passed over.
 """
 
@@ -21,7 +22,7 @@ Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]
 Bits = NDArray[np.bool_]
 
-# Taken before the sweep was run, not chosen by it: benchmarks/results.md has the curve, in which PQ192x4fs does better.
+# Taken before the sweep was run, not chosen by it: in its curve (benchmarks/results.md) PQ192x4fs does better.
 CODES = "RaBitQfs"
 
 # Vectors in a list on average, rounds of k-means, and vectors that each list is trained with.
