@@ -71,7 +71,7 @@ class Place(NamedTuple):
 class Sizing:
     """From how many passages on a library is searched by codes, and what recall@10 that must reach (0..1)."""
 
-    threshold: int = 100_000
+    threshold: int = 1_000_000
     recall: float = 0.99
 
 

@@ -79,7 +79,7 @@ class Settings:
         metadata={"meaning": "questions asked lately that are remembered as encoded, in bytes; 0 for none"},
     )
     dense_threshold: int = field(
-        default=100_000,
+        default=1_000_000,
         metadata={"meaning": "from so many passages on the dense index is approximate, built in the background"},
     )
     dense_recall: float = field(

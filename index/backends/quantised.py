@@ -22,9 +22,6 @@ Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]
 Bits = NDArray[np.bool_]
 
-# Taken before the sweep was run, not chosen by it: in its curve (benchmarks/results.md) PQ192x4fs does better.
-CODES = "RaBitQfs"
-
 # Vectors in a list on average, rounds of k-means, and vectors that each list is trained with.
 IN_LIST, ROUNDS, TRAINED = 512, 8, 40
 
@@ -34,8 +31,9 @@ FEW = 20_000
 # Recall is measured with so many of the library's own passages as questions, at this depth.
 ASKED, DEPTH = 100, 10
 
-# Candidates that are scored again, at first; and what they may grow to.
-CANDIDATES, MOST = 500, 4_000
+# Lists that are looked at and candidates that are scored again, at the least; and what the latter may grow to. A
+# library's passages are easier questions than people's, so effort does not begin at what is enough for them.
+LISTS, CANDIDATES, MOST = 64, 500, 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +51,7 @@ class QuantisedIndex:
     """Codes of vectors in inverted lists, the vectors in a file, and what came since beside them."""
 
     name = "quantised"
+    _codes: Any  # a faiss.IndexIVF, whose kind has no annotations; None where nothing is quantised
 
     def __init__(self, dim: int) -> None:
         self.dim = dim
@@ -76,9 +75,10 @@ class QuantisedIndex:
             return
         chance = np.random.default_rng(0)
         lists = max(1, len(rows) // IN_LIST)
-        self._codes = faiss.index_factory(self.dim, f"IVF{lists},{CODES}", faiss.METRIC_INNER_PRODUCT)
+        self._codes = faiss.index_factory(self.dim, f"IVF{lists},{_codes(self.dim)}", faiss.METRIC_INNER_PRODUCT)
         self._codes.cp.niter, self._codes.cp.min_points_per_centroid = ROUNDS, 1
-        some = chance.choice(len(rows), min(len(rows), max(TRAINED * lists, 1_000)), replace=False)
+        size = max(TRAINED * lists, 1_000)  # of fewer vectors some are taken more than once
+        some = chance.choice(len(rows), size, replace=len(rows) < size)
         self._codes.train(np.ascontiguousarray(vectors[np.sort(some)]))
         for piece in _pieces(len(rows)):
             self._codes.add(np.ascontiguousarray(vectors[piece]))
@@ -93,7 +93,7 @@ class QuantisedIndex:
         truth = [
             own[own != place] for own, place in zip(self._scan(queries, everything, depth)[1], places, strict=True)
         ]
-        lists, candidates = min(16, self._codes.nlist), CANDIDATES
+        lists, candidates = min(LISTS, self._codes.nlist), CANDIDATES
         while True:
             self.effort = Effort(lists, candidates, 0.0)
             shares = []
@@ -235,7 +235,7 @@ class QuantisedIndex:
     def _clear(self) -> None:
         self._rows, self._alive = np.empty(0, np.int64), np.empty(0, np.bool_)
         self._vectors = np.empty((0, self.dim), np.float32)
-        self._codes: Any = None
+        self._codes = None
         self._since = FaissIndex(self.dim)
         self.effort = Effort(0, CANDIDATES, 1.0)
 
@@ -249,6 +249,13 @@ def _merged(scores: Vectors, rows: Rows, k: int) -> tuple[Vectors, Rows]:
         scores, rows = scores[:, kept], rows[:, kept]
     order = np.lexsort((rows, -scores), axis=1)[:, :k]
     return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
+
+
+def _codes(dim: int) -> str:
+    """Return FAISS's name of the codes: 4 bits for each pair of numbers, the best of the sweep for its memory, which is
+    136 bytes for a vector of 384 and its row (benchmarks/results.md).
+    """
+    return f"PQ{dim // 2}x4fs" if dim % 2 == 0 else "RaBitQfs"
 
 
 def _pieces(count: int) -> Iterator[slice]:
