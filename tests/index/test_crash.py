@@ -32,40 +32,36 @@ for start in range(0, {ARTICLES}, 100):
 """
 
 
-def acknowledged(folder: Path, seconds: float) -> list[str]:
-    """Let a process add articles, kill it after some seconds, and return the ids that it had acknowledged."""
+def acknowledged(folder: Path, after: int, pause: float) -> list[str]:
+    """Let a process add articles, kill it `pause` seconds after it acknowledged so many, and return the ids that it had
+    acknowledged.
+    """
     with subprocess.Popen([sys.executable, "-c", ADDER, str(folder)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        time.sleep(seconds)
+        told = "".join(process.stdout.readline() for _ in range(after))
+        time.sleep(pause)
         process.send_signal(signal.SIGKILL)
-        told = process.stdout.read()
+        told += process.stdout.read()
     # A line that was cut short was not said.
     return [line.strip() for line in told.splitlines(keepends=True) if line.endswith("\n")]
 
 
-@pytest.fixture(scope="module")
-def whole_run(tmp_path_factory: pytest.TempPathFactory) -> float:
-    """How long the adder takes when nobody kills it, in seconds."""
-    folder = tmp_path_factory.mktemp("crash") / "library"
-    started = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", ADDER, str(folder)], capture_output=True, text=True, check=True)
-    assert len(done.stdout.split()) == ARTICLES + 1
-    return time.monotonic() - started
+def moments(seed: int) -> Iterator[tuple[int, float]]:
+    """Yield how many articles are acknowledged before a kill, spread over all of them, each somewhere at random in its
+    own part, and how many seconds later it comes.
+    """
+    chance = np.random.default_rng(seed)
+    for part in range(TIMES):
+        yield int((part + chance.random()) / TIMES * 0.9 * ARTICLES), float(chance.uniform(0, 0.02))
 
 
-def moments(seed: int) -> Iterator[float]:
-    """Yield shares of the whole run, spread over it, each somewhere at random in its own part."""
-    for part, offset in enumerate(np.random.default_rng(seed).random(TIMES)):
-        yield float((part + offset) / TIMES)
-
-
-def test_killed_while_adding(whole_run: float, tmp_path: Path) -> None:
+def test_killed_while_adding(tmp_path: Path) -> None:
     """Killed at 20 moments while it adds: all that was acknowledged is found, nothing is half there."""
     cut_short = 0
-    for number, moment in enumerate(moments(7)):
+    for number, (after, pause) in enumerate(moments(7)):
         folder = tmp_path / str(number)
-        ids = acknowledged(folder, moment * whole_run * 0.8)
+        ids = acknowledged(folder, after, pause)
         cut_short += len(ids) < ARTICLES
 
         with open_library(folder) as library:
