@@ -118,8 +118,9 @@ class Hybrid:
         told = f"{neutral.identity} {tokens.identity if tokens else ''}".encode() + self.fusion.array().tobytes()
         self.identity = sha256(told).hexdigest()[:16]
         self._languages, self._sampling = Languages(), Sampling()
-        self._vectors: tuple[Change | None, Vectors] = None, np.zeros((0, 0), np.float32)
-        self._stacked: tuple[Change | None, Rows, Stack | None] = None, np.zeros(0, np.int64), None
+        # Of the sample, at the last change: its vectors, and the places and token vectors of those that are compared.
+        self._near: Remembered[Vectors] = Remembered(1)
+        self._stacked: Remembered[tuple[Rows, Stack]] = Remembered(1)
         self._sampled = Held()
         self._matching: Remembered[Matches] = Remembered(2 * REMEMBERED)
         self._usual: Remembered[Background] = Remembered(REMEMBERED)
@@ -215,37 +216,22 @@ class Hybrid:
 
         return self._sampling.sample(source.change, source.index.rows, languages)
 
-    def _sample_vectors(self, rows: Rows, source: Source) -> Vectors:
-        """Return the vectors (n, dim) of the sampled rows, kept until the library changes."""
-        at, vectors = self._vectors
-        if at != source.change:
-            vectors = source.index.vectors(rows)
-            self._vectors = source.change, vectors
-        return vectors
-
-    def _sample_tokens(self, sample: Sample, source: Source) -> tuple[Rows, Stack]:
-        """Return the places of the sampled passages whose tokens are compared, and these, kept until the library
-        changes.
-        """
-        at, places, stack = self._stacked
-        if stack is None or at != source.change:
-            assert self._tokens is not None
-            places = sample.few(COMPARED, COMPARED_ALL)
-            stack = Stack(self._tokens, self.tokens(sample.rows[places], source.connection, self._sampled))
-            self._stacked = source.change, places, stack
-        return places, stack
+    def _stack(self, space: TokenSpace, sample: Sample, source: Source) -> tuple[Rows, Stack]:
+        """Return the places of the sampled passages whose tokens are compared, and these."""
+        places = sample.few(COMPARED, COMPARED_ALL)
+        return places, Stack(space, self.tokens(sample.rows[places], source.connection, self._sampled))
 
     def _measured(self, asked: Asked, source: Source) -> Background:
         sample = self.sample(source)
         rows, codes = sample.rows, sample.languages
-        near = self._sample_vectors(rows, source) @ asked.vector
+        near = self._near.get(source.change, lambda: source.index.vectors(rows)) @ asked.vector
         meaning = Usual.of(near, codes, rows, *self._neutral.usual(asked.vector, near))
         sounds, words = (
             Usual.of(self._shared(asked, name, rows, source, [None]), codes, rows, *USUAL_LEXICAL) for name in FIELDS
         )
         late, places = np.zeros(0, np.float32), np.zeros(0, np.int64)
-        if self._tokens is not None and asked.tokens is not None:
-            places, stack = self._sample_tokens(sample, source)
+        if (space := self._tokens) is not None and asked.tokens is not None:
+            places, stack = self._stacked.get(source.change, lambda: self._stack(space, sample, source))
             late = stack.maxsim(asked.tokens)
         late, places = late[~np.isnan(late)], places[~np.isnan(late)]
         few = Usual.of(late, codes[places], rows[places], *USUAL_LATE)

@@ -64,16 +64,11 @@ class Ranking:
                 places = places[: sum(chance is not None and chance >= least for chance in chances)]
             return Opening(places, chances[: len(places)], (), first)
         window = after.window if after else self._window()
+        first = after.best if after else next(iter(self._judged(np.array(window[:1], np.int64))[1]), None)
         left = window
         if after:
             left = window[window.index(after.place.row) + 1 :] if after.place.row in window else ()
         found, chances = self._relevant(self._present(left), least, limit + 1)
-        if after:
-            first = after.best
-        elif least is None and found:
-            first = chances[0]
-        else:
-            first = next(iter(self._judged(np.array(window[:1], np.int64))[1]), None)
         place = after.place if after and after.place.row not in window else None
         while len(found) <= limit and self.mode == "hybrid":
             # Behind the window: by meaning, without the rows that were in it.

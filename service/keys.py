@@ -7,11 +7,12 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Literal, get_args
 
 from filelock import FileLock
 
@@ -76,21 +77,30 @@ class Keys:
         """Make a key and return its secret, which is told this once; raises InvalidKeys for a name in use."""
         if not _NAME.fullmatch(name):
             raise InvalidKeys(f"A key's name is 1 to 64 letters of a-z, A-Z, 0-9, and . _ @ -; not {name!r}.")
-        with _Change(self) as change:
-            if any(key.name == name for key in change.keys):
+        with self._changing() as keys:
+            if any(key.name == name for key in keys):
                 raise InvalidKeys(f"There is a key {name!r} already; revoke it first, or choose another name.")
             secret = PREFIX + secrets.token_urlsafe(32)
             made = datetime.now(UTC).isoformat(timespec="seconds")
-            change.keys.append(Key(name, scope, _digest(secret), made))
+            keys.append(Key(name, scope, _digest(secret), made))
         return secret
 
     def revoke(self, name: str) -> None:
         """Remove a key; raises InvalidKeys where there is none of that name."""
-        with _Change(self) as change:
-            left = [key for key in change.keys if key.name != name]
-            if len(left) == len(change.keys):
+        with self._changing() as keys:
+            left = [key for key in keys if key.name != name]
+            if len(left) == len(keys):
                 raise InvalidKeys(f"There is no key {name!r}; `dragoman keys list` tells which there are.")
-            change.keys = left
+            keys[:] = left
+
+    @contextmanager
+    def _changing(self) -> Iterator[list[Key]]:
+        """Give the keys, to be changed by one process at a time; they are written where the block does not raise."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path.with_suffix(".lock"), mode=0o600):
+            keys = list(self.all())
+            yield keys
+            _write(self.path, json.dumps({"keys": [asdict(key) for key in keys]}, indent=1) + "\n")
 
     def _load(self) -> Sequence[Key]:
         try:
@@ -103,32 +113,6 @@ class Keys:
                 "make new ones with `dragoman keys create`."
             ) from None
         return keys
-
-
-class _Change:
-    """A change of the file by one process at a time: read, changed, written aside with mode 0600, renamed."""
-
-    def __init__(self, kept: Keys) -> None:
-        self._kept = kept
-        self._lock = FileLock(kept.path.with_suffix(".lock"), mode=0o600)
-        self.keys: list[Key] = []
-
-    def __enter__(self) -> Self:
-        self._kept.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock.acquire()
-        try:
-            self.keys = list(self._kept.all())
-        except BaseException:
-            self._lock.release()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        try:
-            if kind is None:
-                _write(self._kept.path, json.dumps({"keys": [asdict(key) for key in self.keys]}, indent=1) + "\n")
-        finally:
-            self._lock.release()
 
 
 def _write(path: Path, text: str) -> None:

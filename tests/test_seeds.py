@@ -188,7 +188,7 @@ def test_it_is_said_whether_anything_answers(seeded: Engine, question: str, foun
     assert cut.hits == []
     for answer in (whole, page, second, cut):
         assert answer.found is found
-        assert answer.relevance == pytest.approx(whole.hits[0].relevance, abs=1e-6)
+        assert answer.relevance == pytest.approx(whole.hits[0].relevance, abs=1e-9)
     assert seeded.search(question, mode="raw").found is None
 
 

@@ -1,9 +1,8 @@
 """Approximate search for large libraries: a quantised FAISS index proposes, the vectors themselves decide.
 
 In memory lie codes and rows; the vectors lie in the snapshot and are read through mmap. What the codes propose is
-scored again from the vectors, so scores are exact, and only which vectors are looked at is approximate.
-Rows that came since
-the index was built lie beside it in a `FaissIndex`; rows that went, or got another vector, are passed over.
+scored again from the vectors, so scores are exact, and only which vectors are looked at is approximate. Rows that
+came since the index was built lie beside it in a `FaissIndex`; rows that went, or got another vector, are passed over.
 """
 
 import json

@@ -121,8 +121,7 @@ def compare(
     """
     started = time.perf_counter()
     judged = _judged(folder, queries_per_language, seed, report)
-    found: list[dict[str, Any]] = []
-    scores: list[Scores] = []
+    runs: list[tuple[dict[str, Any], Run]] = []
     with _filled(judged.drafts, open_engine, progress) as (engine, languages):
         chosen = judged.by_pair(languages, pairs)
         batches = encode(engine, judged, progress, warm=warm)
@@ -130,11 +129,8 @@ def compare(
         for mode in modes:
             began = time.perf_counter()
             run = rank(engine, batches, chosen, mode, progress, f"ranking, {mode}")
-            told = _told(judged, engine, mode, common + time.perf_counter() - began)
-            found.append(told | figures(judged, languages, chosen, run))
-            every: list[tuple[Pair | None, Qrels]] = [*chosen.items(), (None, judged.qrels)]
-            scores.append({pair: by_question(NDCG, qrels, run[pair])["ndcg@10"] for pair, qrels in every})
-    return {"a": found[0], "b": found[1], "comparison": comparison(scores[0], scores[1])}
+            runs.append((_told(judged, engine, mode, common + time.perf_counter() - began), run))
+    return _side_by_side(judged, languages, chosen, runs)
 
 
 def compare_engines(
@@ -155,16 +151,27 @@ def compare_engines(
     if judged.unknown and report:
         report(f"{judged.unknown} judgments name a question or an article that is not there; they are left out")
     chosen = judged.by_pair(languages)
-    every: list[tuple[Pair | None, Qrels]] = [*chosen.items(), (None, judged.qrels)]
-    found: list[dict[str, Any]] = []
-    scores: list[Scores] = []
+    runs: list[tuple[dict[str, Any], Run]] = []
     for engine in engines:
         began = time.perf_counter()
         run = rank(engine, encode(engine, judged, progress), chosen, mode, progress, f"ranking, {engine.encoder.name}")
-        told = _told(judged, engine, mode, time.perf_counter() - began)
-        found.append(told | figures(judged, languages, chosen, run))
-        scores.append({pair: by_question(NDCG, qrels, run[pair])["ndcg@10"] for pair, qrels in every})
-    return {"a": found[0], "b": found[1], "comparison": comparison(scores[0], scores[1])}
+        runs.append((_told(judged, engine, mode, time.perf_counter() - began), run))
+    return _side_by_side(judged, languages, chosen, runs)
+
+
+def _side_by_side(
+    judged: Judgments,
+    article_languages: Mapping[str, str],
+    chosen: Mapping[Pair, Qrels],
+    runs: Sequence[tuple[dict[str, Any], Run]],
+) -> dict[str, Any]:
+    """Return the figures of two runs, `a` and `b`, each beside what is told of it, and their `comparison`."""
+    every: list[tuple[Pair | None, Qrels]] = [*chosen.items(), (None, judged.qrels)]
+    a, b = (told | figures(judged, article_languages, chosen, run) for told, run in runs)
+    scores: list[Scores] = [
+        {pair: by_question(NDCG, qrels, run[pair])["ndcg@10"] for pair, qrels in every} for _, run in runs
+    ]
+    return {"a": a, "b": b, "comparison": comparison(*scores)}
 
 
 def answerable(
