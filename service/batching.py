@@ -1,6 +1,8 @@
 """Questions that arrive together are encoded together, and those that were asked lately not again."""
 
+import math
 import threading
+import time
 from collections import OrderedDict, deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embed import Encoder
+from service.errors import Overdue
 
 Vectors = NDArray[np.float32]
 
@@ -48,11 +51,16 @@ class Batching:
         self._size = 0
         self._coming: dict[str, Future[Encoded]] = {}
         self._waiting: deque[str] = deque()
+        self._wanted: dict[str, float] = {}  # until when somebody waits for a text
         self._busy = False
         self._thread = ThreadPoolExecutor(1, "questions")
 
-    def encode(self, text: str) -> Encoded:
-        """Return a question encoded; raises what the encoder raises."""
+    def encode(self, text: str, seconds: float | None = None) -> Encoded:
+        """Return a question encoded; raises what the encoder raises, and Overdue where that is not done in `seconds`.
+
+        What nobody waits for any longer when its turn comes is not encoded.
+        """
+        until = math.inf if seconds is None else time.monotonic() + seconds
         with self._lock:
             if text in self._known:
                 self._known.move_to_end(text)
@@ -61,10 +69,16 @@ class Batching:
             if coming is None:
                 coming = self._coming[text] = Future()
                 self._waiting.append(text)
+                self._wanted[text] = until
                 if not self._busy:
                     self._thread.submit(self._run)
                     self._busy = True
-        return coming.result()
+            elif text in self._wanted:
+                self._wanted[text] = max(until, self._wanted[text])
+        try:
+            return coming.result(seconds)
+        except TimeoutError:
+            raise Overdue("The question was not encoded in the time for this request.") from None
 
     def close(self) -> None:
         """Finish what was begun, and end the thread that encodes."""
@@ -74,7 +88,7 @@ class Batching:
         """Encode until nobody waits."""
         while True:
             with self._lock:
-                batch = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
+                batch = self._next()
                 if not batch:
                     self._busy = False
                     return
@@ -92,6 +106,18 @@ class Batching:
                     self._remember(text, encoded)
             for each, encoded in zip(done, told, strict=True):
                 each.set_result(encoded)
+
+    def _next(self) -> list[str]:
+        """Return the next batch of those that somebody waits for; the lock is held."""
+        batch: list[str] = []
+        now = time.monotonic()
+        while self._waiting and len(batch) < MOST:
+            text = self._waiting.popleft()
+            if self._wanted.pop(text) > now:
+                batch.append(text)
+            else:
+                self._coming.pop(text).set_exception(TimeoutError())
+        return batch
 
     def _together(self, texts: list[str]) -> list[Encoded]:
         tokens: dict[int, Vectors] = {}

@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -48,7 +49,9 @@ from index import (
     generations,
     parse_filter,
 )
+from service import deadline
 from service.batching import ROOM, Batching
+from service.errors import Overdue
 from service.priority import yielding
 from service.query import Query
 from service.reading import Draft
@@ -198,6 +201,7 @@ class Engine:
         under_way: deque[tuple[Pool, Future[Encoded]]] = deque()
         with self.library.writing(), _encoding(serving) as encoding:
             for pool in self._pools(map(self._prepare, drafts), pending):
+                deadline.check()
                 under_way.append((pool, encoding.submit(self._encode, pool, advance)))
                 if len(under_way) > 1:
                     yield from self._keep(*under_way.popleft(), pending, together=serving)
@@ -236,7 +240,7 @@ class Engine:
         marks = {"encoding": time.perf_counter()}
         question = self._asked(asked.text, guess)
         marks["waiting"] = time.perf_counter()
-        with self._ranking:
+        with self._core():
             marks["ranking"] = time.perf_counter()
             page = self.library.search(
                 question.vectors[0],
@@ -262,6 +266,7 @@ class Engine:
             marks["end"] = time.perf_counter()
             why: list[Explanation | None] = [None] * len(page.hits)
             if explain:
+                deadline.check()
                 why = self._explanations(asked, question, page.hits, mode)
         found = answered(page.best, nothing=cursor is None and not page.hits)
         if cursor is None and found is not False:
@@ -377,9 +382,19 @@ class Engine:
 
     def _asked(self, text: str, guess: Guess) -> Questions:
         """Encode one question, with others that are asked meanwhile."""
-        encoded = self._batching.encode(text)
+        encoded = self._batching.encode(text, deadline.left())
         tokens = None if encoded.tokens is None else [encoded.tokens]
         return Questions(encoded.vector[None], [guess.probabilities], [text], tokens)
+
+    @contextmanager
+    def _core(self) -> Iterator[None]:
+        """Hold one of the cores; raises Overdue where none is free in time."""
+        if not self._ranking.acquire(timeout=deadline.left()):
+            raise Overdue("No core was free in the time for this request.")
+        try:
+            yield
+        finally:
+            self._ranking.release()
 
     def _encoded(self, queries: Sequence[str], guesses: Sequence[Guess]) -> Questions:
         """Encode questions of known languages."""

@@ -10,6 +10,7 @@ ServiceError
     ExtraMissing          what is asked for needs a library that is not installed
     UnwritablePicture     the file of a picture cannot be written
     InvalidKeys           the file of API keys cannot be read, or a key cannot be made or found
+    Overdue               the time for a request is over, and what it asked is not done
     Unreachable           the client found no server
     Refused               the server answered the client with a problem
         NotFound          ... that there is no such article or passage
@@ -58,6 +59,10 @@ class UnwritablePicture(ServiceError):
 
 class InvalidKeys(ServiceError):
     """The file of API keys cannot be read, or a key cannot be made or found; the message says what to do."""
+
+
+class Overdue(ServiceError):
+    """The time for a request is over before what it asked was done."""
 
 
 class Unreachable(ServiceError):

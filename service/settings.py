@@ -74,6 +74,14 @@ class Settings:
         default=128,
         metadata={"meaning": "searches that are answered or wait at once, in each process; a further one gets 503"},
     )
+    request_seconds: int = field(
+        default=30,
+        metadata={"meaning": "seconds until a request that reads is given up, with 504; 0 for any number"},
+    )
+    write_seconds: int = field(
+        default=600,
+        metadata={"meaning": "seconds for a request that writes, its body included; 0 for any number"},
+    )
     query_cache_bytes: int = field(
         default=64 * MIB,
         metadata={"meaning": "questions asked lately that are remembered as encoded, in bytes; 0 for none"},
@@ -128,7 +136,14 @@ class Settings:
             raise InvalidSetting(f"The log format is one of {', '.join(get_args(LogFormat))}, not {self.log_format!r}.")
         if not 0 <= self.port <= 65_535:
             raise InvalidSetting(f"A port is a number from 0 to 65535, not {self.port}.")
-        for name in ("query_cache_bytes", "rate_limit", "drain_seconds", "stop_seconds"):
+        for name in (
+            "request_seconds",
+            "write_seconds",
+            "query_cache_bytes",
+            "rate_limit",
+            "drain_seconds",
+            "stop_seconds",
+        ):
             if getattr(self, name) < 0:
                 raise InvalidSetting(f"{variable(name)} must be at least 0, not {getattr(self, name)}.")
         if not 0 < self.dense_recall <= 1:

@@ -3,10 +3,12 @@
 import json
 from typing import Any, TypeVar
 
+from anyio import move_on_after
 from fastapi import Request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 
+from service import deadline
 from service.web.problems import Malformed, faults_of, summary
 from service.wire import ArticleIn
 
@@ -16,7 +18,7 @@ _ARTICLES = TypeAdapter(list[ArticleIn])
 
 
 async def read(request: Request, limit: int) -> bytes:
-    """Return the body; raises Malformed: 415 where it is not said to be JSON, 413 for over `limit` bytes.
+    """Return the body; raises Malformed: 415 where it is not said to be JSON, 413 for over `limit` bytes, 408.
 
     No more than the limit is ever held, whatever the length that the sender tells.
     """
@@ -31,11 +33,13 @@ async def read(request: Request, limit: int) -> bytes:
     if length.isdecimal() and int(length) > limit:
         raise too_large
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise too_large
-    return bytes(body)
+    with move_on_after(deadline.left()):
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise too_large
+        return bytes(body)
+    raise Malformed(408, "The body did not come in the time that a request has; send less at once.")
 
 
 async def read_one(request: Request, shape: type[Shape], limit: int) -> Shape:

@@ -14,13 +14,14 @@ from starlette.routing import Route
 
 import embed
 import index
-from service.errors import InvalidRequest, ServiceError, TooLarge, UnreadableInput
+from service.errors import InvalidRequest, Overdue, ServiceError, TooLarge, UnreadableInput
 from service.web.envelope import headers
 from service.wire import Fault, Problem
 
 MEDIA_TYPE = "application/problem+json"
-# A writer holds the lock for the time of one batch: 5 seconds. After 413 the rest of the body is not read.
-HEADERS: Mapping[int, Mapping[str, str]] = {413: {"Connection": "close"}, 503: {"Retry-After": "5"}}
+# A writer holds the lock for the time of one batch: 5 seconds. After 408 and 413 the rest of the body is not read.
+CLOSE = {"Connection": "close"}
+HEADERS: Mapping[int, Mapping[str, str]] = {408: CLOSE, 413: CLOSE, 503: {"Retry-After": "5"}}
 
 # The first that fits decides, so members of a family stand before its root.
 STATUSES: Sequence[tuple[type[Exception], int]] = (
@@ -41,6 +42,7 @@ STATUSES: Sequence[tuple[type[Exception], int]] = (
     (TooLarge, 413),
     (UnreadableInput, 422),
     (InvalidRequest, 422),
+    (Overdue, 504),
     (ServiceError, 500),
 )
 # Where in the request the fault of an error is, when the error itself does not say.

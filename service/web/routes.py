@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+from anyio import CancelScope
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ValidationError
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
@@ -22,6 +23,7 @@ from service.web.access import admit
 from service.web.description import body
 from service.web.problems import Malformed, as_responses, faults_of, summary
 from service.web.state import State, state
+from service.web.timing import Timed
 from service.wire import (
     ArticleIn,
     ArticleOut,
@@ -36,7 +38,7 @@ from service.wire import (
     StatusOut,
 )
 
-router = APIRouter(dependencies=[Depends(admit)])
+router = APIRouter(dependencies=[Depends(admit)], route_class=Timed)
 Shared = Annotated[State, Depends(state)]
 Asked = TypeVar("Asked", bound=BaseModel)
 
@@ -48,7 +50,7 @@ PARAMETERS = {"q": "query", "language": "languages"}
 @router.post(
     "/v1/search",
     response_model=SearchAnswer,
-    responses=as_responses(400, 413, 415, 422, 503),
+    responses=as_responses(400, 408, 413, 415, 422, 503, 504),
     openapi_extra=body("SearchRequest"),
     tags=["search"],
 )
@@ -58,7 +60,7 @@ async def search(request: Request, shared: Shared) -> Response:
     return await shared.searches.run(lambda: shaped(answer(shared, bodies.parse(SearchRequest, body))))
 
 
-@router.get("/v1/search", response_model=SearchAnswer, responses=as_responses(422, 503), tags=["search"])
+@router.get("/v1/search", response_model=SearchAnswer, responses=as_responses(422, 503, 504), tags=["search"])
 async def search_by_address(
     request: Request,
     shared: Shared,
@@ -94,7 +96,7 @@ async def search_by_address(
     "/v1/articles",
     status_code=201,
     response_model=Outcomes,
-    responses=as_responses(400, 403, 413, 415, 422, 503, 507),
+    responses=as_responses(400, 403, 408, 413, 415, 422, 503, 504, 507),
     openapi_extra=body("ArticleIn", "list"),
     tags=["articles"],
 )
@@ -104,21 +106,21 @@ async def add(request: Request, shared: Shared) -> Response:
     An article with the id of another replaces it; one that says the same again changes nothing.
     """
     articles, listed = await bodies.read_articles(request, shared.settings.max_body_bytes)
-    outcomes = await shared.writes.run(kept, shared.engine, articles, listed)
-    await shared.audit.tell(request, [(each.id, each.action) for each in outcomes])
-    return shaped(Outcomes(articles=outcomes), 201)
+    return shaped(Outcomes(articles=await write(request, shared, articles, listed)), 201)
 
 
 @router.get(
     "/v1/articles/{article_id:path}",
     response_model=ArticleOut,
-    responses=as_responses(404, 503),
+    responses=as_responses(404, 503, 504),
     tags=["articles"],
 )
-def show(article_id: str, shared: Shared) -> Response:
+async def show(article_id: str, shared: Shared) -> Response:
     """Return an article as it is kept, and where its passages are."""
     library = shared.engine.library
-    return shaped(shapes.article_out(library.get(article_id), library.passages(article_id)))
+    return await shared.reads.run(
+        lambda: shaped(shapes.article_out(library.get(article_id), library.passages(article_id)))
+    )
 
 
 @router.put(
@@ -126,7 +128,7 @@ def show(article_id: str, shared: Shared) -> Response:
     response_model=OutcomeOut,
     responses={
         201: {"model": OutcomeOut, "description": "The article is new"},
-        **as_responses(400, 403, 413, 415, 422, 503, 507),
+        **as_responses(400, 403, 408, 413, 415, 422, 503, 504, 507),
     },
     openapi_extra=body("ArticleIn"),
     tags=["articles"],
@@ -140,15 +142,14 @@ async def put(article_id: str, request: Request, shared: Shared) -> Response:
         article = ArticleIn.model_validate({**given.model_dump(exclude_unset=True), "id": article_id})
     except ValidationError as error:
         raise Malformed(422, summary(faults_of(error)), faults_of(error)) from None
-    [outcome] = await shared.writes.run(kept, shared.engine, [article], False)
-    await shared.audit.tell(request, [(outcome.id, outcome.action)])
+    [outcome] = await write(request, shared, [article], False)
     return shaped(outcome, 201 if outcome.action == "added" else 200)
 
 
 @router.delete(
     "/v1/articles/{article_id:path}",
     status_code=204,
-    responses=as_responses(403, 404, 503),
+    responses=as_responses(403, 404, 503, 504),
     tags=["articles"],
 )
 async def delete(article_id: str, request: Request, shared: Shared) -> Response:
@@ -162,19 +163,19 @@ async def delete(article_id: str, request: Request, shared: Shared) -> Response:
 @router.get(
     "/v1/passages/{passage_id}",
     response_model=PassageOut,
-    responses=as_responses(404, 503),
+    responses=as_responses(404, 503, 504),
     tags=["articles"],
 )
-def passage(passage_id: str, shared: Shared) -> Response:
+async def passage(passage_id: str, shared: Shared) -> Response:
     """Return a passage and what is known of its article."""
-    found, article = shared.engine.library.passage(passage_id)
-    return shaped(shapes.passage_out(found, article))
+    library = shared.engine.library
+    return await shared.reads.run(lambda: shaped(shapes.passage_out(*library.passage(passage_id))))
 
 
 @router.post(
     "/v1/passages/{passage_id}/similar",
     response_model=SimilarAnswer,
-    responses=as_responses(400, 404, 413, 415, 422, 503),
+    responses=as_responses(400, 404, 408, 413, 415, 422, 503, 504),
     openapi_extra=body("SimilarRequest"),
     tags=["search"],
 )
@@ -187,7 +188,7 @@ async def similar(passage_id: str, request: Request, shared: Shared) -> Response
 @router.get(
     "/v1/passages/{passage_id}/similar",
     response_model=SimilarAnswer,
-    responses=as_responses(404, 422, 503),
+    responses=as_responses(404, 422, 503, 504),
     tags=["search"],
 )
 async def similar_by_address(
@@ -204,10 +205,11 @@ async def similar_by_address(
     return await shared.searches.run(lambda: shaped(alike(shared, passage_id, asked)))
 
 
-@router.get("/v1/status", response_model=StatusOut, responses=as_responses(503), tags=["service"])
-def status(shared: Shared) -> Response:
+@router.get("/v1/status", response_model=StatusOut, responses=as_responses(503, 504), tags=["service"])
+async def status(shared: Shared) -> Response:
     """Return how much the library holds and with what it was built."""
-    return shaped(shapes.status_out(shared.engine.library.status()))
+    library = shared.engine.library
+    return await shared.reads.run(lambda: shaped(shapes.status_out(library.status())))
 
 
 @router.get("/livez", tags=["service"])
@@ -224,13 +226,9 @@ async def ready(shared: Shared) -> PlainTextResponse:
 
 
 @router.get("/metrics", response_class=PlainTextResponse, tags=["service"])
-def numbers(shared: Shared) -> Response:
+async def numbers(shared: Shared) -> Response:
     """Return Prometheus numbers."""
-    if shared.ready:
-        held = shared.engine.library.status()
-        shared.metrics.articles.set(held.articles)
-        shared.metrics.passages.set(held.passages)
-    return Response(shared.metrics.text(), media_type=metrics.CONTENT_TYPE)
+    return Response(await shared.reads.run(counted, shared), media_type=metrics.CONTENT_TYPE)
 
 
 @router.get("/", response_class=HTMLResponse, include_in_schema=False)
@@ -238,6 +236,15 @@ async def page() -> HTMLResponse:
     """Return the search page."""
     html, policy = page_and_policy()
     return HTMLResponse(html, headers={"Content-Security-Policy": policy})
+
+
+def counted(shared: State) -> bytes:
+    """Return the numbers, with what the library holds."""
+    if shared.ready:
+        held = shared.engine.library.status()
+        shared.metrics.articles.set(held.articles)
+        shared.metrics.passages.set(held.passages)
+    return shared.metrics.text()
 
 
 def answer(shared: State, asked: SearchRequest) -> SearchAnswer:
@@ -305,12 +312,25 @@ def in_address(request: Request, shape: type[Asked], given: Mapping[str, object]
         raise Malformed(422, summary(faults), faults) from None
 
 
-def kept(engine: Engine, articles: list[ArticleIn], listed: bool) -> list[OutcomeOut]:
-    """Add articles, all of them checked before the first is added."""
+async def write(request: Request, shared: State, articles: list[ArticleIn], listed: bool) -> list[OutcomeOut]:
+    """Add articles, and tell the audit log of those that were, whatever becomes of the others."""
+    outcomes: list[OutcomeOut] = []
+    try:
+        await shared.writes.run(keep, shared.engine, articles, listed, outcomes)
+    finally:
+        if outcomes:
+            with CancelScope(shield=True):  # they are durable, so they are told, even while the server stops
+                await shared.audit.tell(request, [(each.id, each.action) for each in outcomes])
+    return outcomes
+
+
+def keep(engine: Engine, articles: list[ArticleIn], listed: bool, outcomes: list[OutcomeOut]) -> None:
+    """Add articles, all of them checked before the first is added; put what becomes of each into `outcomes`."""
     for number, article in enumerate(articles):
         if article.language is not None:
             language(article.language, f"/{number}/language" if listed else "/language")
-    return [shapes.outcome_out(outcome) for outcome in engine.add(map(draft, articles), serving=True)]
+    for outcome in engine.add(map(draft, articles), serving=True):
+        outcomes.append(shapes.outcome_out(outcome))
 
 
 def language(code: str, pointer: str) -> None:

@@ -18,6 +18,9 @@ from service.web.rates import Rate
 
 log = logging.getLogger("dragoman")
 
+# Threads that read an article, a passage, numbers.
+READERS = 16
+
 # Threads that read what is to be added, and wait for the one that adds.
 WRITERS = 4
 
@@ -39,6 +42,7 @@ class State:
     rate: Rate = field(init=False)
     audit: Audit = field(init=False)
     searches: Line = field(init=False)
+    reads: Line = field(init=False)
     writes: Line = field(init=False)
     draining: bool = False
     _engine: Engine | None = None
@@ -52,7 +56,8 @@ class State:
         self.audit = Audit(self.settings.audit_path)
         most = self.settings.max_waiting
         # A search that waits to be encoded with others takes a thread and no core.
-        self.searches = Line("searches", most, most)
+        self.searches = Line("searches", most, most, leaving=True)
+        self.reads = Line("requests to read", most, READERS, leaving=True)
         self.writes = Line("requests to add or delete", most, WRITERS)
 
     @property

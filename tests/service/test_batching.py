@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from embed import Encoder, KeepTokens
 from service.batching import MOST, Batching
+from service.errors import Overdue
 from tests.fakes import ToyEncoder
 from tests.service.conftest import wait_until
 
@@ -111,6 +112,27 @@ def test_what_cannot_be_encoded_is_told_and_does_not_stop_the_others() -> None:
         batching.encode("broken")
 
     np.testing.assert_array_equal(batching.encode("water").vector, ToyEncoder().encode_queries(["water"])[0])
+    batching.close()
+
+
+def test_what_nobody_waits_for_any_longer_is_not_encoded() -> None:
+    """Of two that wait behind another, the one whose asker gave up is left out; one that two want waits for both."""
+    encoder = Gate()
+    batching = Batching(encoder, tokens=False)
+    encoder.open.clear()
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(batching.encode, "first")
+        wait_until(lambda: encoder.batches == [["first"]])
+        hasty = [pool.submit(batching.encode, text, 0.05) for text in ("given up", "wanted")]
+        patient = pool.submit(batching.encode, "wanted", 20.0)
+        for future in hasty:
+            with pytest.raises(Overdue):
+                future.result(20)
+        encoder.open.set()
+        for future in (first, patient):
+            assert future.result(20).vector.shape == (32,)
+    assert encoder.batches == [["first"], ["wanted"]]
+    assert batching.encode("given up").vector.shape == (32,)
     batching.close()
 
 

@@ -1,8 +1,11 @@
 import threading
+import time
 
 import anyio
 import pytest
 
+from service import deadline
+from service.errors import Overdue
 from service.web.lines import Crowded, Line
 from tests.service.conftest import wait_until
 
@@ -52,5 +55,62 @@ def test_work_that_fails_leaves_the_line() -> None:
         for _ in range(2):
             with pytest.raises(KeyError, match="broken"):
                 await line.run(broken)
+
+    anyio.run(main)
+
+
+def test_whoever_waits_for_longer_than_there_is_time_leaves_and_is_never_at_work() -> None:
+    """One place is taken; the second waits for a tenth of a second, is told, and its work is not begun afterwards."""
+    gate = threading.Event()
+    begun: list[str] = []
+
+    def work(name: str) -> str:
+        begun.append(name)
+        assert gate.wait(20)
+        return name
+
+    async def main() -> None:
+        line = Line("writes", 2, 1)
+        async with anyio.create_task_group() as group:
+            group.start_soon(line.run, work, "first")
+            await anyio.to_thread.run_sync(lambda: wait_until(lambda: begun == ["first"]))
+            with deadline.within(0.1), pytest.raises(Overdue):
+                await line.run(work, "second")
+            assert line.length == 1
+            gate.set()
+        assert line.length == 0
+
+    anyio.run(main)
+    assert begun == ["first"]
+
+
+def test_what_reads_is_left_when_the_time_is_over_and_keeps_its_place_until_it_ends() -> None:
+    """The request is told in time; the line is full until the thread is done with it."""
+    gate = threading.Event()
+
+    async def main() -> None:
+        line = Line("searches", 1, 1, leaving=True)
+        with deadline.within(0.1), pytest.raises(Overdue):
+            await line.run(gate.wait, 20)
+        with pytest.raises(Crowded):
+            await line.run(gate.wait, 20)
+        gate.set()
+        await anyio.to_thread.run_sync(lambda: wait_until(lambda: line.length == 0))
+        assert await line.run(gate.wait, 20)
+
+    anyio.run(main)
+
+
+def test_what_writes_is_waited_for_once_it_has_begun() -> None:
+    """Its answer is given however late it comes: it is done."""
+
+    def late() -> str:
+        time.sleep(0.3)
+        return "done"
+
+    async def main() -> None:
+        line = Line("writes", 1, 1)
+        with deadline.within(0.1):
+            assert await line.run(late) == "done"
 
     anyio.run(main)
