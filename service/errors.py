@@ -16,6 +16,8 @@ ServiceError
         NotFound          ... that there is no such article or passage
 """
 
+from collections.abc import Sequence
+
 
 class ServiceError(Exception):
     """The root of everything that the service package raises on purpose."""
@@ -70,13 +72,17 @@ class Unreachable(ServiceError):
 
 
 class Refused(ServiceError):
-    """The server answered with a problem (RFC 9457): its HTTP `status`, short `title` and `detail`."""
+    """The server answered with a problem (RFC 9457): its HTTP `status`, short `title` and `detail`.
 
-    def __init__(self, status: int, title: str, detail: str) -> None:
+    `faults` tells what is wrong with the request: JSON pointers (RFC 6901), each with a sentence.
+    """
+
+    def __init__(self, status: int, title: str, detail: str, faults: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(f"{title}: {detail}" if detail else title)
         self.status = status
         self.title = title
         self.detail = detail
+        self.faults = faults
 
 
 class NotFound(Refused):

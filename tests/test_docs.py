@@ -72,7 +72,7 @@ def sessions(page: str) -> list[tuple[str, str]]:
     return found
 
 
-PAGES = ["README.md", "docs/http-api.md"]
+PAGES = ["README.md", "docs/http-api.md", "docs/clients.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)
