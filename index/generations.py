@@ -76,7 +76,7 @@ def check(place: Path) -> None:
     if read(data).serving != name:
         raise Superseded(
             f"The library in {place} no longer serves: {data} went over to another model. Nothing can be added or"
-            " deleted here any more; restart the server, or run the command again, to go on with the one that serves."
+            " deleted here any more; run the command again, or restart the server where it does not go over by itself."
         )
 
 

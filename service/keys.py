@@ -128,11 +128,9 @@ def _write(path: Path, text: str) -> None:
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    from index.store import sync_folder  # only here: it takes longer to load than all that the commands do
+
+    sync_folder(path.parent)
 
 
 def _digest(secret: str) -> str:

@@ -77,7 +77,7 @@ def cut_over(data: Path, open_source: Source, open_other: Opened, progress: Adva
     """Let the other generation serve, and keep the one that serves beside it; return how many articles differed still.
 
     It is brought up to date and verified first, then again while nobody can write, and then the switch is one step.
-    A server that has the old one open goes on answering from it and refuses to write: it is to be restarted.
+    A server that has the old one open goes over by itself (`service.web.current`).
     Raises ReembeddingFailed where it does not verify, LibraryBusy, LibraryAbsent.
     """
     with generations.alone(data):

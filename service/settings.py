@@ -106,9 +106,7 @@ class Settings:
     )
     rate_limit: int = field(
         default=0,
-        metadata={
-            "meaning": "requests a minute for each key, or each address where keys are off, in each process; 0 for any"
-        },
+        metadata={"meaning": "requests a minute for each key, or each address where keys are off; 0 for any"},
     )
     audit: str = field(
         default="audit.jsonl",

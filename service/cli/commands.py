@@ -323,7 +323,7 @@ def serve(
     settings = _settings(data=data, model=model, backend=backend, host=host, port=port, workers=workers)
     # The other generation follows the one that serves, and is written to by nobody else.
     only = _generation(generation) == "other"
-    run(settings, partial(_engine, settings, create=not only, read_only=only, generation=generation))
+    run(settings, partial(_serving, settings, create=not only, read_only=only, generation=generation))
 
 
 @app.command()
@@ -496,6 +496,18 @@ def _engine(
             report=say,
             progress=progress,
         )
+
+
+def _serving(settings: Settings, **more: Any) -> "Engine":
+    """Open the engine for a service; a model that was set before the library went over to another is left aside."""
+    from index import generations
+
+    if settings.model and generations.read(settings.data).last:
+        model = _existing(settings, more["generation"])[1].model
+        if model != settings.model:
+            say(f"dragoman: the library went over to the model {model}; {settings.model}, which is set, is left aside")
+        settings = replace(settings, model=None)
+    return _engine(settings, **more)
 
 
 def _library(settings: Settings, *, read_only: bool = False, generation: str = "serving") -> "Library":

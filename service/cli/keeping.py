@@ -146,8 +146,8 @@ def reembed(
     if as_json:
         out(json.dumps({"articles": done, **asdict(generations.read(settings.data))}))
     elif cut_over or back:
-        out("The other generation serves now. Restart servers: until then they answer from the old one, and refuse")
-        out("to write. --back returns to it, --discard removes it.")
+        out("The other generation serves now; a running server goes over to it by itself. --back returns to the old")
+        out("one, --discard removes it.")
     else:
         out(f"{done} articles were encoded anew, or removed. Ask with --generation other, compare with --report,")
         out("and switch with --cut-over, which first does what was added meanwhile.")

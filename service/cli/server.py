@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -22,6 +23,7 @@ from service.keys import Keys
 from service.settings import Settings
 from service.web.app import create_app
 from service.web.logs import JSON
+from service.web.rates import Rate
 
 
 def run(settings: Settings, open_engine: Callable[[], Engine]) -> None:
@@ -38,17 +40,17 @@ def run(settings: Settings, open_engine: Callable[[], Engine]) -> None:
     if not settings.loopback and not settings.needs_key:
         say(f"dragoman: whoever reaches {settings.host} may read, add and delete; keys are off")
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    out(f"Dragoman is at http://{host}:{listening.getsockname()[1]} (Ctrl-C stops it)")
+    address = f"http://{host}:{listening.getsockname()[1]}"
     try:
         if settings.workers == 1:
-            _alone(settings, open_engine, listening)
+            _alone(settings, open_engine, listening, address)
         else:
-            _together(settings, open_engine, listening)
+            _together(settings, open_engine, listening, address)
     finally:
         listening.close()
 
 
-def _alone(settings: Settings, open_engine: Callable[[], Engine], listening: socket.socket) -> None:
+def _alone(settings: Settings, open_engine: Callable[[], Engine], listening: socket.socket, address: str) -> None:
     """Serve in this process."""
     failures: list[Exception] = []
 
@@ -56,7 +58,7 @@ def _alone(settings: Settings, open_engine: Callable[[], Engine], listening: soc
         failures.append(error)
         server.should_exit = True
 
-    server = uvicorn.Server(_config(settings, create_app(settings, open_engine, failed)))
+    server = uvicorn.Server(_config(settings, create_app(settings, open_engine, failed, partial(_ready, address))))
     # uvicorn stops gently and then raises the signal again for whoever was there before it.
     signal.signal(signal.SIGTERM, _leave)
     with suppress(KeyboardInterrupt):
@@ -65,14 +67,19 @@ def _alone(settings: Settings, open_engine: Callable[[], Engine], listening: soc
         raise failures[0]
 
 
-def _together(settings: Settings, open_engine: Callable[[], Engine], listening: socket.socket) -> None:
+def _together(settings: Settings, open_engine: Callable[[], Engine], listening: socket.socket, address: str) -> None:
     """Serve in as many processes as the settings say, on one socket; one that dies is replaced."""
     # Here first, once: the library and the model are made, and what is wrong is told.
     open_engine().close()
-    with tempfile.TemporaryDirectory(prefix="dragoman-metrics-") as numbers:
+    with tempfile.TemporaryDirectory(prefix="dragoman-workers-") as shared:
+        numbers = Path(shared, "metrics")
+        numbers.mkdir()
         # prometheus_client asks for it when a worker first imports it, and keeps the numbers of all there.
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = numbers
-        application = partial(create_app, settings, open_engine, _give_up)
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(numbers)
+        counts = Path(shared, "counts.sqlite")
+        Rate(settings.rate_limit, counts)
+        ready = partial(_ready, address, once=Path(shared, "ready"))
+        application = partial(create_app, settings, open_engine, _give_up, ready, counts)
         config = _config(settings, application, factory=True, workers=settings.workers)
         Multiprocess(config, [listening]).run()
 
@@ -83,6 +90,16 @@ def _config(settings: Settings, app: Any, **more: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=settings.stop_seconds, **more
     )
+
+
+def _ready(address: str, once: Path | None = None) -> None:
+    """Say where the service is, now that it answers; the first of those who share the file `once` does."""
+    if once is not None:
+        try:
+            once.touch(exist_ok=False)
+        except FileExistsError:
+            return
+    out(f"Dragoman is at {address} (Ctrl-C stops it)")
 
 
 def _give_up(error: Exception) -> None:

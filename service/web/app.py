@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -9,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from service.engine import Engine
 from service.settings import Settings
 from service.web import problems, reference, routes
+from service.web.current import InUse
 from service.web.description import describe
 from service.web.draining import drain_at_sigterm
 from service.web.envelope import Envelope
@@ -22,14 +24,19 @@ Errors are `application/problem+json` (RFC 9457). Offsets count characters (Unic
 
 
 def create_app(
-    settings: Settings, open_engine: Callable[[], Engine], failed: Callable[[Exception], None] | None = None
+    settings: Settings,
+    open_engine: Callable[[], Engine],
+    failed: Callable[[Exception], None] | None = None,
+    opened: Callable[[], None] | None = None,
+    counts: Path | None = None,
 ) -> FastAPI:
     """Return the application over the engine that `open_engine` opens.
 
     The engine is opened beside the event loop once the server runs; until then `/readyz` and everything that
-    needs it answer 503. `failed` is told where it cannot be opened. It is closed when the application ends.
+    needs it answer 503. `failed` is told where it cannot be opened, `opened` when it is. It is closed when the
+    application ends. `counts` is a file in which several processes count requests together.
     """
-    shared = State(settings, open_engine, failed)
+    shared = State(settings, open_engine, failed, opened, counts)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -49,6 +56,7 @@ def create_app(
     app.state.service = shared
     app.include_router(routes.router)
     app.include_router(reference.router)
+    app.add_middleware(InUse, current=shared.current)
     app.add_middleware(CountRequests, metrics=shared.metrics)
     app.add_middleware(Envelope)
     problems.register(app, routes.router)

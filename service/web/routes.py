@@ -154,7 +154,7 @@ async def put(article_id: str, request: Request, shared: Shared) -> Response:
 )
 async def delete(article_id: str, request: Request, shared: Shared) -> Response:
     """Remove an article for good."""
-    if not await shared.writes.run(shared.engine.delete, article_id):
+    if not await shared.write(lambda engine: engine.delete(article_id)):
         raise index.ArticleNotFound(f"There is no article {article_id!r}.")
     await shared.audit.tell(request, [(article_id, "deleted")])
     return Response(status_code=204)
@@ -316,7 +316,7 @@ async def write(request: Request, shared: State, articles: list[ArticleIn], list
     """Add articles, and tell the audit log of those that were, whatever becomes of the others."""
     outcomes: list[OutcomeOut] = []
     try:
-        await shared.writes.run(keep, shared.engine, articles, listed, outcomes)
+        await shared.write(lambda engine: keep(engine, articles, listed, outcomes))
     finally:
         if outcomes:
             with CancelScope(shield=True):  # they are durable, so they are told, even while the server stops

@@ -1,22 +1,24 @@
 """What the routes of one service share: its settings, its engine once that is open, its numbers."""
 
-import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
 
 from fastapi import Request
 
+from index import Superseded
 from service.engine import Engine
 from service.keys import Keys
 from service.settings import Settings
 from service.web.audit import Audit
+from service.web.current import Current
 from service.web.lines import Line
 from service.web.metrics import Metrics
 from service.web.problems import Malformed
 from service.web.rates import Rate
 
-log = logging.getLogger("dragoman")
+Written = TypeVar("Written")
 
 # Threads that read an article, a passage, numbers.
 READERS = 16
@@ -36,8 +38,10 @@ class State:
     settings: Settings
     open_engine: Callable[[], Engine]
     failed: Callable[[Exception], None] | None = None
+    opened: Callable[[], None] | None = None
+    counts: Path | None = None
     metrics: Metrics = field(default_factory=Metrics)
-    error: Exception | None = None
+    current: Current = field(init=False)
     keys: Keys = field(init=False)
     rate: Rate = field(init=False)
     audit: Audit = field(init=False)
@@ -45,14 +49,11 @@ class State:
     reads: Line = field(init=False)
     writes: Line = field(init=False)
     draining: bool = False
-    _engine: Engine | None = None
-    _stopping: bool = False
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _thread: threading.Thread | None = None
 
     def __post_init__(self) -> None:
+        self.current = Current(self.settings.data, self.open_engine, self.failed, self.opened)
         self.keys = Keys(self.settings.data)
-        self.rate = Rate(self.settings.rate_limit)
+        self.rate = Rate(self.settings.rate_limit, self.counts)
         self.audit = Audit(self.settings.audit_path)
         most = self.settings.max_waiting
         # A search that waits to be encoded with others takes a thread and no core.
@@ -63,57 +64,53 @@ class State:
     @property
     def ready(self) -> bool:
         """Return whether the engine is open."""
-        return self._engine is not None
+        return self.current.engine is not None
 
     @property
     def engine(self) -> Engine:
         """Return the engine; raises Unready (503) while it is not open."""
-        if self._engine is None:
-            reason = f"the library could not be opened: {self.error}" if self.error else "the engine is being opened"
+        if (engine := self.current.engine) is None:
+            error = self.current.error
+            reason = f"the library could not be opened: {error}" if error else "the engine is being opened"
             raise Unready(503, f"Not ready: {reason}")
-        return self._engine
+        return engine
+
+    async def write(self, work: Callable[[Engine], Written]) -> Written:
+        """Return what `work` returns, in the line of those that write.
+
+        Where the library has gone over to another model, it waits for the engine that takes over. Raises Superseded
+        where none does, Crowded, Overdue, Unready.
+        """
+        engine = self.engine
+        try:
+            return await self.writes.run(work, engine)
+        except Superseded:
+            if (other := await self.current.after(engine)) is None:
+                raise
+        return await self.writes.run(work, other)
 
     def check_ready(self) -> None:
         """Raise Unready (503), with the reason, where a new request should go to another."""
         if self.draining:
             raise Unready(503, "Not ready: the service is being stopped")
         _ = self.engine
+        if self.current.error is not None:
+            raise Unready(
+                503,
+                f"Not ready: the library went over to another model, which could not be opened: {self.current.error};"
+                " until then searches are answered from the one before, and nothing can be added",
+            )
 
     def start(self) -> None:
         """Begin to open the engine, so that the server can say meanwhile that it is alive.
 
         One of several workers takes no request before its engine is open: the others may be ready.
         """
-        self._thread = threading.Thread(target=self._open, name="open-engine", daemon=True)
-        self._thread.start()
-        if self.settings.workers > 1:
-            self._thread.join()
+        self.current.start(wait=self.settings.workers > 1)
 
     def stop(self) -> None:
         """Close the engine, now or, if it is still being opened, as soon as it is."""
-        with self._lock:
-            self._stopping = True
-            engine, self._engine = self._engine, None
-        if engine is not None:
-            engine.close()
-
-    def _open(self) -> None:
-        try:
-            engine = self.open_engine()
-            # What is loaded at its first use is loaded before the service says that it is ready.
-            engine.library.load()
-            engine.questions(["Is the service ready?"])
-        except Exception as error:
-            self.error = error
-            log.error("the library could not be opened: %s", error)
-            if self.failed is not None:
-                self.failed(error)
-            return
-        with self._lock:
-            if not self._stopping:
-                self._engine = engine
-                return
-        engine.close()
+        self.current.stop()
 
 
 def state(request: Request) -> State:

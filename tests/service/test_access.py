@@ -1,8 +1,11 @@
 """Who may ask what, over every route that there is."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
@@ -126,6 +129,33 @@ def test_a_bucket_fills_again() -> None:
     assert rate.wait("a", 1.0) == 0.0
     assert rate.wait("a", 1.5) == pytest.approx(0.5)
     assert [rate.wait("a", 1000.0) > 0 for _ in range(61)] == [False] * 60 + [True]
+
+
+COUNT = """
+import sys
+from pathlib import Path
+from service.web.rates import Rate
+rate = Rate(100, Path(sys.argv[1]))
+print(sum(rate.wait("key desk", 7.0) == 0 for _ in range(90)))
+"""
+
+
+def test_the_processes_of_a_service_count_together(tmp_path: Path) -> None:
+    """Of three that ask 90 times each in one moment 100 requests are let through, and not one more."""
+    Rate(100, tmp_path / "counts.sqlite")
+    command = [sys.executable, "-c", COUNT, str(tmp_path / "counts.sqlite")]
+    root = Path(__file__).parents[2]
+    each = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) for _ in range(3)]
+    assert sum(int(process.communicate(timeout=60)[0]) for process in each) == 100
+
+
+def test_who_has_not_asked_for_a_minute_is_forgotten(tmp_path: Path) -> None:
+    """Of two thousand callers who came once those of the last minute are kept, and nobody is let through the more."""
+    rate = Rate(1)
+    assert [rate.wait(f"address {number}", number / 10) for number in range(2000)] == [0.0] * 2000
+    [(kept,)] = rate._counts.execute("SELECT count(*) FROM counts")
+    assert kept < 1700
+    assert rate.wait("address 1999", 200.0) == pytest.approx(59.9)
 
 
 def test_writes_are_told_in_the_audit_log(locked: TestClient, settings: Settings) -> None:

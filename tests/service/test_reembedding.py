@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import signal
@@ -15,9 +16,10 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 import service.engine
-from index import Library, LibraryAbsent, Superseded, generations
+from index import Library, LibraryAbsent, ModelMismatch, Superseded, generations
 from service import reembedding
 from service.cli import app
+from service.cli.commands import _serving
 from service.engine import Engine
 from service.errors import ReembeddingFailed
 from service.reading import Draft
@@ -178,20 +180,89 @@ def test_nothing_is_lost_when_it_is_switched_under_writes(data: Path) -> None:
         assert engine.library.verify() == []
 
 
-def test_a_server_says_that_it_is_to_be_restarted(data: Path) -> None:
-    """After the switch a server that was there before answers from the old one, and refuses to write with 403."""
+def test_a_server_goes_over_by_itself_and_no_request_fails(data: Path) -> None:
+    """Clients search and add all the while it is switched and switched back: every answer is right, every add is kept,
+    and the engines that serve no more are closed.
+    """
+    reembedding.reembed(data, source(data), other(data, "deaf"))
+    application = create_app(Settings(data=data), lambda: Engine.open(data))
+    kept: list[str] = []
+    wrong: list[object] = []
+    ended = threading.Event()
+
+    with TestClient(application) as web:
+        wait_until(lambda: web.get("/readyz").status_code == 200)
+        first = application.state.service.engine
+
+        def search() -> None:
+            while not ended.is_set():
+                answer = web.get("/v1/search", params={"q": "river", "language": "en"})
+                if answer.status_code != 200 or not answer.json()["hits"]:
+                    wrong.append(answer.text)
+
+        def write() -> None:
+            for number in itertools.count(100):
+                if ended.is_set():
+                    return
+                article = {"id": f"a{number}", "text": f"river {number}", "language": "en"}
+                answer = web.post("/v1/articles", json=article)
+                if answer.status_code != 201:
+                    wrong.append(answer.text)
+                kept.append(article["id"])
+
+        def serves(model: str) -> bool:
+            return bool(web.get("/v1/status").json()["model"] == model)
+
+        clients = [threading.Thread(target=work) for work in (search, search, write)]
+        for client in clients:
+            client.start()
+        try:
+            for switch, model in ((reembedding.cut_over, "deaf"), (reembedding.back, "toy")):
+                switch(data, source(data, read_only=False), other(data))
+                wait_until(lambda model=model: serves(model))  # type: ignore[misc]
+                so_far = len(kept)
+                wait_until(lambda so_far=so_far: len(kept) > so_far + 2)  # type: ignore[misc]
+        finally:
+            ended.set()
+            for client in clients:
+                client.join()
+        assert wrong == []
+        assert web.get("/readyz").status_code == 200
+        assert web.get("/v1/articles/a100").json()["text"] == "river 100"
+        wait_until(lambda: first.library._closed and application.state.service.current._before == [])
+        assert not application.state.service.engine.library._closed
+    with Engine.open(data) as engine:
+        assert set(kept) <= set(engine.library.contents())
+        assert engine.library.verify() == []
+
+
+def test_a_server_that_cannot_go_over_says_so(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not ready, with the reason; it answers searches from what it has, and refuses to write."""
     reembedding.reembed(data, source(data), other(data, "deaf"))
     application = create_app(Settings(data=data), lambda: Engine.open(data))
     with TestClient(application) as web:
         wait_until(lambda: web.get("/readyz").status_code == 200)
+        reembedding.cut_over(data, source(data, read_only=False), other(data))
+        monkeypatch.delitem(TOYS, "deaf")
         article = {"id": "new", "text": "river", "language": "en"}
-        assert web.post("/v1/articles", json=article).status_code == 201
-        assert reembedding.cut_over(data, source(data, read_only=False), other(data)) == 1
-        refused = web.post("/v1/articles", json={**article, "id": "newer"})
+        refused = web.post("/v1/articles", json=article)
         assert refused.status_code == 403
         assert "restart the server" in refused.json()["detail"]
-        assert web.delete("/v1/articles/new").status_code == 403
+        unready = web.get("/readyz")
+        assert unready.status_code == 503
+        assert "could not be opened: 'deaf'" in unready.json()["detail"]
         assert web.get("/v1/search", params={"q": "river", "language": "en"}).json()["hits"]
+
+
+def test_a_model_that_was_set_before_is_left_aside_by_a_server(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What served until the switch may be named in the settings still; a library that never went over wants its own."""
+    with pytest.raises(ModelMismatch):
+        _serving(Settings(data=data, model="deaf"), create=True, generation="serving")
+    reembedding.reembed(data, source(data), other(data, "deaf"))
+    reembedding.cut_over(data, source(data, read_only=False), other(data))
+    with _serving(Settings(data=data, model="toy"), create=True, generation="serving") as engine:
+        assert engine.encoder.name == "deaf"
+    assert "went over to the model deaf; toy, which is set, is left aside" in capfd.readouterr().err
 
 
 KILLED = """
@@ -292,7 +363,7 @@ def test_on_the_command_line(data: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert "toy" in shown
     assert "deaf" in shown
 
-    assert "Restart" in run("reembed", "--cut-over")
+    assert "by itself" in run("reembed", "--cut-over")
     assert json.loads(run("status", "--json"))["model"] == "deaf"
     run("backup", tmp_path / "kept")
     assert json.loads((tmp_path / "kept" / "manifest.json").read_text())["model"] == "deaf"

@@ -11,17 +11,22 @@ import httpx2
 from index import Library
 from service.engine import Engine
 from tests.fakes import ToyEncoder
-from tests.service.conftest import wait_until
 
 ROOT = Path(__file__).parents[2]
 SERVE = """
-import sys
+import os, signal, sys, threading
 from functools import partial
 from pathlib import Path
 from service.cli.server import run
 from service.settings import Settings
 from tests.service.test_server import open_toy
+def with_the_test():
+    sys.stdin.read()  # until it ends, however it ends
+    os.killpg(os.getpid(), signal.SIGKILL)
+
 if __name__ == "__main__":
+    if os.getpid() == os.getpgrp():
+        threading.Thread(target=with_the_test, daemon=True).start()
     folder = Path(sys.argv[1])
     run(Settings(data=folder, port=0, workers=2), partial(open_toy, folder))
 """
@@ -42,6 +47,7 @@ def test_workers_serve_one_library_count_together_and_stop_together(tmp_path: Pa
         [sys.executable, str(script), str(tmp_path / "library")],
         cwd=ROOT,
         env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -62,7 +68,7 @@ def test_workers_serve_one_library_count_together_and_stop_together(tmp_path: Pa
             except httpx2.TransportError:
                 return 0
 
-        wait_until(lambda: ready() == 200, 60)
+        assert ready() == 200
         for number in range(10):
             article = {"id": f"flood-{number}", "text": "river flood", "language": "en"}
             assert send("POST", "/v1/articles", article).status_code == 201
@@ -73,11 +79,13 @@ def test_workers_serve_one_library_count_together_and_stop_together(tmp_path: Pa
         assert 'dragoman_requests_total{method="POST",route="/v1/search",status="200"} 40.0' in told
         assert "dragoman_search_seconds_count 40.0" in told
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        process.wait(timeout=60)
+        told, errors = process.stdout.read(), process.stderr.read() if process.stderr else ""
     finally:
         with suppress(ProcessLookupError):  # where all ended, as they should
             os.killpg(process.pid, signal.SIGKILL)
-    assert (process.returncode, errors) == (0, "")
+        process.communicate()
+    assert (process.returncode, told, errors) == (0, "", "")
     assert ready() == 0
 
 

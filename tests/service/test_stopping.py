@@ -57,7 +57,7 @@ def serving(folder: Path, seconds: float, **settings: str) -> Iterator[tuple[str
     try:
         assert process.stdout is not None
         [address] = re.findall(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
-        wait_until(lambda: httpx2.get(f"{address}/readyz").status_code == 200, 60)
+        assert httpx2.get(f"{address}/readyz").status_code == 200  # it says where it is when it is ready
         yield address, process
     finally:
         with suppress(ProcessLookupError):
