@@ -4,7 +4,6 @@ The two stories are `Engine.add` and `Engine.search`; everything else here serve
 environment: those are the business of the edges that stand on this module.
 """
 
-import hashlib
 import itertools
 import threading
 import time
@@ -54,7 +53,7 @@ from service.batching import ROOM, Batching
 from service.errors import Overdue
 from service.priority import yielding
 from service.query import Query
-from service.reading import Draft
+from service.reading import Draft, identity
 from service.why import Explanation, SentencesKept, Side, explained
 
 Action = Literal["added", "replaced", "unchanged"]
@@ -533,9 +532,3 @@ def as_draft(article: Article) -> Draft:
         published_at=article.published_at,
         metadata=article.metadata,
     )
-
-
-def identity(draft: Draft) -> str:
-    """Return the id of an article that came without one: from its address, or else from what it says."""
-    told = draft.url or f"{draft.title}\n{draft.text}"
-    return hashlib.sha256(told.encode()).hexdigest()[:16]

@@ -5,6 +5,7 @@ ServiceError
     InvalidRequest        a request that is well formed but asks for what cannot be         (a ValueError too)
     UnreadableInput       a file or a body from which no article can be had
         TooLarge          the same, because it is over a limit
+        FetchRefused      the same, because its address is not fetched from, or does not answer
     InvalidJudgments      a folder in BEIR layout that cannot be evaluated
     ReembeddingFailed     a library cannot be encoded anew, or the switch cannot be made
     ExtraMissing          what is asked for needs a library that is not installed
@@ -41,6 +42,10 @@ class UnreadableInput(ServiceError):
 
 class TooLarge(UnreadableInput):
     """The input is over a limit; the message names the limit and the setting that raises it."""
+
+
+class FetchRefused(UnreadableInput):
+    """Nothing is had from an address: it is not public, the site does not allow it, or there is no good answer."""
 
 
 class InvalidJudgments(ServiceError):

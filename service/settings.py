@@ -122,6 +122,13 @@ class Settings:
         default=0,
         metadata={"meaning": "seconds from SIGTERM in which /readyz says 503 and requests are still taken"},
     )
+    private_hosts: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "meaning": "hosts that dragoman add, and only it, fetches from although they are not public, on any port:"
+            " wiki.intern,10.0.0.5"
+        },
+    )
     stop_seconds: int = field(
         default=10,
         metadata={"meaning": "seconds that running requests are then given to finish"},
@@ -175,6 +182,11 @@ class Settings:
         """The file that tells of writes, if there is one."""
         return None if self.audit.lower() in SWITCH and not SWITCH[self.audit.lower()] else self.data / self.audit
 
+    @property
+    def visits_path(self) -> Path:
+        """The file that remembers what was fetched from which address."""
+        return self.data / "visits.sqlite"
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Self:
         """Read the variables `DRAGOMAN_*`; `given`, the command line's, goes before them unless it is `None`.
@@ -209,6 +221,8 @@ def _read(name: str, text: str) -> object:
         if text.lower() not in SWITCH:
             raise InvalidSetting(f"{variable(name)} must be on or off, not {text!r}.")
         return SWITCH[text.lower()]
+    if name == "private_hosts":
+        return tuple(host.strip().lower() for host in text.split(",") if host.strip())
     if name == "dense_recall":
         try:
             return float(text)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 MAX_LIMIT = 100
+MAX_PAGES = 50
 MAX_ID = 512
 MAX_METADATA_CHARS = 65_536
 MAX_METADATA_DEPTH = 16
@@ -148,6 +149,19 @@ class ArticleIn(Shape):
         if self.paragraphs is not None:
             return "\n\n".join(" ".join(each.split()) for each in self.paragraphs if each.strip())
         return (self.text or "").replace("\r\n", "\n").replace("\r", "\n")
+
+
+class FetchRequest(Shape):
+    """An address to add from: a page, a file, a feed or a sitemap."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"url": "https://example.org/news/flood"}]})
+
+    url: Annotated[Text, Field(min_length=1, max_length=4096)]
+    language: Optional = Field(default=None, description="of the articles; detected where absent")
+    source: Optional = Field(default=None, description="who published them; the host of the address where absent")
+    pages: Annotated[int, Field(ge=1, le=MAX_PAGES)] = Field(
+        default=10, description="of a feed or a sitemap, how many pages are asked for"
+    )
 
 
 class SearchRequest(Shape):
@@ -349,6 +363,20 @@ class Outcomes(Shape):
     """What became of the articles that were sent, in their order; each is durable and found by searches."""
 
     articles: list[OutcomeOut]
+
+
+class Told(Shape):
+    """Something that did not become an article: where it is (an address, a file, a line of it), and the reason."""
+
+    where: str
+    reason: str
+
+
+class ReadOut(Outcomes):
+    """What became of a file or an address: articles, what was there already, and what could not be read."""
+
+    skipped: list[Told]
+    refused: list[Told]
 
 
 class Span(Shape):

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import IO
 
 from service.errors import TooLarge, UnreadableInput
-from service.reading.draft import Draft, Refusal
+from service.reading.draft import Draft, Refusal, Skipped, identity
 from service.settings import MIB
 
-__all__ = ["FORMATS", "Draft", "Refusal", "count", "read_bytes", "read_lines", "read_path"]
+__all__ = ["FORMATS", "Draft", "Refusal", "Skipped", "count", "identity", "read_bytes", "read_lines", "read_path"]
 
 # Which suffix is read as what.
 FORMATS = {
@@ -45,15 +45,20 @@ def read_path(path: Path, limit: int = MAX_ARTICLE_BYTES) -> Iterator[Draft | Re
         yield from _read_file(path, limit)
 
 
-def read_bytes(data: bytes, name: str, limit: int = MAX_ARTICLE_BYTES) -> Iterator[Draft | Refusal]:
-    """Yield the articles in `data`, whose format the suffix of `name` tells; raises UnreadableInput."""
+def read_bytes(
+    data: bytes, name: str, limit: int = MAX_ARTICLE_BYTES, *, charset: str | None = None, address: str | None = None
+) -> Iterator[Draft | Refusal]:
+    """Yield the articles in `data`, whose format the suffix of `name` tells; raises UnreadableInput.
+
+    `charset` is the encoding of the text, and `address` where it was found, where that is known.
+    """
     suffix = Path(name).suffix.lower()
     if _format(suffix) == "JSON lines":
         yield from read_lines(io.BytesIO(data), name, limit)
     elif len(data) > limit:
         raise TooLarge(_too_large(len(data), limit))
     else:
-        yield _read_one(data, suffix)
+        yield _read_one(data, suffix, charset, address)
 
 
 def read_lines(stream: IO[bytes], where: str, limit: int = MAX_ARTICLE_BYTES) -> Iterator[Draft | Refusal]:
@@ -115,21 +120,21 @@ def _read_file(path: Path, limit: int) -> Iterator[Draft | Refusal]:
         yield replace(draft, id=_identity(path), where=where)
 
 
-def _read_one(data: bytes, suffix: str) -> Draft:
+def _read_one(data: bytes, suffix: str, charset: str | None = None, address: str | None = None) -> Draft:
     """Return the one article in a file that is not JSON lines."""
     match _format(suffix):
         case "Markdown":
             from service.reading.markdown import read_markdown
 
-            return read_markdown(data)
+            return read_markdown(data, charset)
         case "HTML":
             from service.reading.html import read_html
 
-            return read_html(data)
+            return read_html(data, charset, address)
         case _:
             from service.reading.plain import read_plain
 
-            return read_plain(data)
+            return read_plain(data, charset)
 
 
 def _format(suffix: str) -> str:

@@ -1,5 +1,6 @@
 """What reading yields: an article that was read, or the reason why one was not."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,3 +31,17 @@ class Refusal:
 
     where: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something that need not be read: where it is, and why nothing is missed."""
+
+    where: str
+    reason: str
+
+
+def identity(draft: Draft) -> str:
+    """Return the id of an article that came without one: from its address, or else from what it says."""
+    told = draft.url or f"{draft.title}\n{draft.text}"
+    return hashlib.sha256(told.encode()).hexdigest()[:16]

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from service.errors import UnreadableInput
 from service.reading.draft import Draft, Refusal
-from service.reading.plain import decode
+from service.reading.encodings import decode
 from service.wire import ArticleIn
 
 _MEMBERS = frozenset(ArticleIn.model_fields)

@@ -9,7 +9,7 @@ from markdown_it.token import Token
 
 from service.errors import UnreadableInput
 from service.reading.draft import Draft
-from service.reading.plain import decode
+from service.reading.encodings import decode_any
 from service.wire import moment
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)?(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
@@ -23,12 +23,12 @@ def _parser() -> MarkdownIt:
     return MarkdownIt("commonmark").enable("table")
 
 
-def read_markdown(data: bytes) -> Draft:
+def read_markdown(data: bytes, charset: str | None = None) -> Draft:
     """Return the article in a Markdown file; front matter tells title, date, language, url and source.
 
     Code blocks stay as text, of links the words stay, of images the description.
     """
-    told, source = _front_matter(decode(data))
+    told, source = _front_matter(decode_any(data, charset))
     tokens = _parser().parse(source)
     heading = next((i for i, token in enumerate(tokens) if token.type == "heading_open"), None)
     title = told.get("title", "")

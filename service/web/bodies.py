@@ -14,20 +14,38 @@ from service.wire import ArticleIn
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
+BYTES = "application/octet-stream"
 _ARTICLES = TypeAdapter(list[ArticleIn])
 
 
 async def read(request: Request, limit: int) -> bytes:
-    """Return the body; raises Malformed: 415 where it is not said to be JSON, 413 for over `limit` bytes, 408.
-
-    No more than the limit is ever held, whatever the length that the sender tells.
-    """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    """Return the body; raises Malformed: 415 where it is not said to be JSON, 413 for over `limit` bytes, 408."""
+    media_type = _media_type(request)
     if media_type != "application/json" and not (
         media_type.startswith("application/") and media_type.endswith("+json")
     ):
         told = media_type or "none"
         raise Malformed(415, f"The content type must be application/json, not {told}.")
+    return await _received(request, limit)
+
+
+async def read_file(request: Request, limit: int) -> bytes:
+    """Return a body that is a file; raises Malformed: 415 where it is not `BYTES`, 413 for over `limit` bytes.
+
+    A browser asks before it lets the page of another site send this content type.
+    """
+    media_type = _media_type(request)
+    if media_type != BYTES:
+        raise Malformed(415, f"The content type must be {BYTES}, not {media_type or 'none'}; `name` tells the format.")
+    return await _received(request, limit)
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def _received(request: Request, limit: int) -> bytes:
+    """Return the body; no more than the limit is ever held, whatever the length that the sender tells."""
     too_large = Malformed(413, f"The body is over the limit of {limit:,} bytes (DRAGOMAN_MAX_BODY_BYTES).")
     length = request.headers.get("content-length", "0")
     if length.isdecimal() and int(length) > limit:

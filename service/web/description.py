@@ -7,7 +7,7 @@ from pydantic.json_schema import models_json_schema
 
 from service.web.access import needed
 from service.web.problems import as_responses
-from service.wire import ArticleIn, Problem, SearchRequest, SimilarRequest
+from service.wire import ArticleIn, FetchRequest, Problem, SearchRequest, SimilarRequest
 
 _REF = "#/components/schemas/{model}"
 
@@ -33,12 +33,19 @@ def body(*names: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
+def raw(media_type: str) -> dict[str, Any]:
+    """Return the `requestBody` of a route that takes bytes as they are."""
+    schema = {"type": "string", "format": "binary"}
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
+
+
 def add_schemas(description: dict[str, Any]) -> None:
     """Add the schemas of what is read by hand, and let every operation answer errors with a problem."""
     schemas = description.setdefault("components", {}).setdefault("schemas", {})
     _, defined = models_json_schema(
         [
             (ArticleIn, "validation"),
+            (FetchRequest, "validation"),
             (SearchRequest, "validation"),
             (SimilarRequest, "validation"),
             (Problem, "serialization"),

@@ -95,7 +95,7 @@ def faults_of(error: ValidationError | RequestValidationError, prefix: str = "")
     return faults
 
 
-def register(app: FastAPI, router: APIRouter) -> None:
+def register(app: FastAPI, *routers: APIRouter) -> None:
     """Make `app` answer every error with a problem."""
 
     async def malformed(request: Request, error: Exception) -> Response:
@@ -118,7 +118,7 @@ def register(app: FastAPI, router: APIRouter) -> None:
         elif error.status_code == 405:
             detail = f"{request.method} is not allowed here; /docs lists what is."
             # Starlette tells the methods of the first route at the address only.
-            allowed = ", ".join(methods(router, request.url.path)) or "GET"
+            allowed = ", ".join(methods(routers, request.url.path)) or "GET"
             return problem(request, 405, detail, (), {"Allow": allowed})
         return problem(request, error.status_code, detail, (), error.headers)
 
@@ -142,10 +142,10 @@ def register(app: FastAPI, router: APIRouter) -> None:
     app.add_exception_handler(Exception, unexpected)
 
 
-def methods(router: APIRouter, path: str) -> list[str]:
+def methods(routers: Sequence[APIRouter], path: str) -> list[str]:
     """Return the methods that an address knows."""
     known: set[str] = set()
-    for route in router.routes:
+    for route in (route for router in routers for route in router.routes):
         if isinstance(route, Route) and route.path_regex.match(path):
             known |= route.methods or set()
     return sorted(known)

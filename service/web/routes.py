@@ -3,7 +3,7 @@
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -17,6 +17,7 @@ import embed
 import index
 from service.engine import Engine
 from service.errors import InvalidRequest
+from service.reading import Draft
 from service.reading.jsonlines import draft
 from service.web import bodies, metrics, shapes
 from service.web.access import admit
@@ -106,7 +107,7 @@ async def add(request: Request, shared: Shared) -> Response:
     An article with the id of another replaces it; one that says the same again changes nothing.
     """
     articles, listed = await bodies.read_articles(request, shared.settings.max_body_bytes)
-    return shaped(Outcomes(articles=await write(request, shared, articles, listed)), 201)
+    return shaped(Outcomes(articles=await write(request, shared, lambda: drafts(articles, listed))), 201)
 
 
 @router.get(
@@ -142,7 +143,7 @@ async def put(article_id: str, request: Request, shared: Shared) -> Response:
         article = ArticleIn.model_validate({**given.model_dump(exclude_unset=True), "id": article_id})
     except ValidationError as error:
         raise Malformed(422, summary(faults_of(error)), faults_of(error)) from None
-    [outcome] = await write(request, shared, [article], False)
+    [outcome] = await write(request, shared, lambda: drafts([article]))
     return shaped(outcome, 201 if outcome.action == "added" else 200)
 
 
@@ -312,11 +313,14 @@ def in_address(request: Request, shape: type[Asked], given: Mapping[str, object]
         raise Malformed(422, summary(faults), faults) from None
 
 
-async def write(request: Request, shared: State, articles: list[ArticleIn], listed: bool) -> list[OutcomeOut]:
-    """Add articles, and tell the audit log of those that were, whatever becomes of the others."""
+async def write(request: Request, shared: State, drafts: Callable[[], Iterable[Draft]]) -> list[OutcomeOut]:
+    """Add articles, and tell the audit log of those that were, whatever becomes of the others.
+
+    `drafts` gives them, off the event loop.
+    """
     outcomes: list[OutcomeOut] = []
     try:
-        await shared.write(lambda engine: keep(engine, articles, listed, outcomes))
+        await shared.write(lambda engine: keep(engine, drafts, outcomes))
     finally:
         if outcomes:
             with CancelScope(shield=True):  # they are durable, so they are told, even while the server stops
@@ -324,13 +328,18 @@ async def write(request: Request, shared: State, articles: list[ArticleIn], list
     return outcomes
 
 
-def keep(engine: Engine, articles: list[ArticleIn], listed: bool, outcomes: list[OutcomeOut]) -> None:
-    """Add articles, all of them checked before the first is added; put what becomes of each into `outcomes`."""
+def keep(engine: Engine, drafts: Callable[[], Iterable[Draft]], outcomes: list[OutcomeOut]) -> None:
+    """Add articles; put what becomes of each into `outcomes`."""
+    for outcome in engine.add(drafts(), serving=True):
+        outcomes.append(shapes.outcome_out(outcome))
+
+
+def drafts(articles: Sequence[ArticleIn], listed: bool = False) -> list[Draft]:
+    """Return articles as they are added; all of them are checked before the first is added."""
     for number, article in enumerate(articles):
         if article.language is not None:
             language(article.language, f"/{number}/language" if listed else "/language")
-    for outcome in engine.add(map(draft, articles), serving=True):
-        outcomes.append(shapes.outcome_out(outcome))
+    return list(map(draft, articles))
 
 
 def language(code: str, pointer: str) -> None:

@@ -9,6 +9,7 @@ from fastapi import Request
 
 from index import Superseded
 from service.engine import Engine
+from service.fetching import Fetcher
 from service.keys import Keys
 from service.settings import Settings
 from service.web.audit import Audit
@@ -25,6 +26,8 @@ READERS = 16
 
 # Threads that read what is to be added, and wait for the one that adds.
 WRITERS = 4
+# Addresses that are fetched at once.
+FETCHERS = 4
 
 
 class Unready(Malformed):
@@ -48,6 +51,8 @@ class State:
     searches: Line = field(init=False)
     reads: Line = field(init=False)
     writes: Line = field(init=False)
+    fetches: Line = field(init=False)
+    fetcher: Fetcher = field(init=False)
     draining: bool = False
 
     def __post_init__(self) -> None:
@@ -60,6 +65,9 @@ class State:
         self.searches = Line("searches", most, most, leaving=True)
         self.reads = Line("requests to read", most, READERS, leaving=True)
         self.writes = Line("requests to add or delete", most, WRITERS)
+        self.fetches = Line("addresses to be fetched", most, FETCHERS)
+        # Hosts that are not public are for the command line alone.
+        self.fetcher = Fetcher(limit=self.settings.max_article_bytes)
 
     @property
     def ready(self) -> bool:

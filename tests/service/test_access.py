@@ -35,6 +35,8 @@ NEEDS = {
     ("GET", "/v1/passages/{passage_id}/similar"): "read",
     ("POST", "/v1/passages/{passage_id}/similar"): "read",
     ("POST", "/v1/articles"): "write",
+    ("POST", "/v1/files"): "write",
+    ("POST", "/v1/fetch"): "write",
     ("PUT", "/v1/articles/{article_id}"): "write",
     ("DELETE", "/v1/articles/{article_id}"): "write",
 }

@@ -1,7 +1,8 @@
 import pytest
 
 from service.errors import UnreadableInput
-from service.reading.plain import decode, read_plain
+from service.reading.encodings import decode
+from service.reading.plain import read_plain
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
