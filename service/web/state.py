@@ -65,7 +65,7 @@ class State:
         self.searches = Line("searches", most, most, leaving=True)
         self.reads = Line("requests to read", most, READERS, leaving=True)
         self.writes = Line("requests to add or delete", most, WRITERS)
-        self.fetches = Line("addresses to be fetched", most, FETCHERS)
+        self.fetches = Line("addresses to be fetched", most, FETCHERS, leaving=True)
         # Hosts that are not public are for the command line alone.
         self.fetcher = Fetcher(limit=self.settings.max_article_bytes)
 
