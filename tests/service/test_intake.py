@@ -1,12 +1,17 @@
 """Adding a file or an address over HTTP."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from service.engine import Engine
 from service.fetching import Fetcher
+from service.settings import Settings
+from service.web.app import create_app
+from tests.service.conftest import wait_until
 from tests.service.sites import Site, site
 
 FILE = {"Content-Type": "application/octet-stream"}
@@ -116,15 +121,14 @@ def test_the_server_fetches_from_public_addresses_alone(web: TestClient, host: s
     assert "is not a public address" in answer.json()["detail"]
 
 
-def test_the_setting_for_private_hosts_is_not_the_servers(web: TestClient, app: FastAPI) -> None:
+def test_the_setting_for_private_hosts_is_not_the_servers(settings: Settings, toy_engine: Engine) -> None:
     """A server whose environment names hosts of our own refuses them all the same."""
-    with site() as private:
-        app.state.service.settings = app.state.service.settings.__class__(
-            data=app.state.service.settings.data, private_hosts=("127.0.0.1",)
-        )
-        app.state.service.__post_init__()
-        answer = web.post("/v1/fetch", json={"url": f"{private.address}/"})
+    app = create_app(replace(settings, private_hosts=("127.0.0.1",)), lambda: toy_engine)
+    with site() as private, TestClient(app) as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        answer = client.post("/v1/fetch", json={"url": f"http://127.0.0.1:{private.port}/"})
         assert answer.status_code == 422
+        assert client.post("/v1/fetch", json={"url": "http://127.0.0.1/"}).status_code == 422
         assert private.asked == []
 
 
