@@ -27,6 +27,8 @@ from index.library import Addition, Library
 from index.neutral import Neutral
 from index.records import Article, Count, Group, Hit, LibraryInfo, Mode, Page, Passage, Problem, Status, cut
 from index.tokens import TokenSpace
+from index.transfer import Holding, Origin, giving, take
+from index.warmth import Sums
 
 __all__ = [
     # what is kept and given
@@ -51,6 +53,12 @@ __all__ = [
     "Manifest",
     "backup",
     "restore",
+    # giving out and taking in
+    "Holding",
+    "Origin",
+    "Sums",
+    "giving",
+    "take",
     # filters
     "Filter",
     "parse_filter",

@@ -64,7 +64,7 @@ def backup(folder: Path, destination: Path, progress: Progress | None = None) ->
         raise BackupError(f"{destination} exists: a backup is not written over anything; name a new folder.")
     if Library.describe(folder) is None:
         raise LibraryAbsent(f"There is no library in {folder}: --data names another.")
-    with _aside(destination) as unfinished:
+    with aside(destination) as unfinished:
         _copy(folder, unfinished / DATABASE, progress)
         info = _sound(unfinished, f"The library in {folder} is damaged", "No backup was made of it.", progress)
         size, digest = _digest(unfinished / DATABASE, "taking the checksum", progress)
@@ -72,7 +72,7 @@ def backup(folder: Path, destination: Path, progress: Progress | None = None) ->
         told = info.model, info.fingerprint, info.dim, info.schema, info.change, info.articles, info.passages
         manifest = Manifest(FORMAT, made, *told, size, digest)
         (unfinished / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
-        _sync(unfinished)
+        sync(unfinished)
         unfinished.rename(destination)
     sync_folder(destination.absolute().parent)
     return manifest
@@ -97,27 +97,27 @@ def restore(
         _free(folder)
     manifest = read(source)
     _compare(source / DATABASE, manifest, "checking the backup", progress)
-    with _aside(folder) as unfinished:
+    with aside(folder) as unfinished:
         _copy_file(source / DATABASE, unfinished / DATABASE, progress)
         _compare(unfinished / DATABASE, manifest, "checking the copy", progress)
         info = _sound(unfinished, f"The backup {source} is damaged", "Nothing was restored from it.", progress)
         if (info.change, info.articles, info.passages) != (manifest.change, manifest.articles, manifest.passages):
             raise BackupError(f"{source / MANIFEST} tells of another library than lies beside it: use another backup.")
         _keep_a_log(unfinished / DATABASE)
-        _sync(unfinished)
-        aside = None
+        sync(unfinished)
+        replaced = None
         if occupied:
             _free(folder)
-            aside = folder.with_name(f"{folder.name}.replaced-{datetime.now(UTC).strftime('%Y%m%dT%H%M%S%f')}")
-            folder.rename(aside)
+            replaced = folder.with_name(f"{folder.name}.replaced-{datetime.now(UTC).strftime('%Y%m%dT%H%M%S%f')}")
+            folder.rename(replaced)
         try:
             unfinished.rename(folder)
         except OSError:
-            if aside is not None:
-                aside.rename(folder)
+            if replaced is not None:
+                replaced.rename(folder)
             raise
     sync_folder(folder.parent)
-    return manifest, aside
+    return manifest, replaced
 
 
 def read(source: Path) -> Manifest:
@@ -138,8 +138,11 @@ def read(source: Path) -> Manifest:
 
 
 @contextmanager
-def _aside(target: Path) -> Iterator[Path]:
-    """Give a folder beside `target`, of this process alone, that is to be renamed; what is left of it is removed."""
+def aside(target: Path, failure: type[Exception] = BackupError) -> Iterator[Path]:
+    """Give a folder beside `target`, of this process alone, that is to be renamed; what is left of it is removed.
+
+    Raises `failure` where it cannot be written.
+    """
     unfinished = target.absolute().parent / f".{target.name}.unfinished-{os.getpid()}"
     try:
         try:
@@ -148,7 +151,7 @@ def _aside(target: Path) -> Iterator[Path]:
             unfinished.mkdir()
             yield unfinished
         except OSError as error:
-            raise BackupError(f"{target} cannot be written: {error.strerror or error}.") from error
+            raise failure(f"{target} cannot be written: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -260,7 +263,8 @@ def _free(folder: Path) -> None:
             connection.close()
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
+    """Have the files of a folder, and their names, on disk."""
     for path in folder.iterdir():
         with path.open("rb") as stream:
             os.fsync(stream.fileno())

@@ -47,6 +47,11 @@ def advance(connection: sqlite3.Connection) -> int:
     return number
 
 
+def forget_before_now(connection: sqlite3.Connection) -> None:
+    """Forget all changes but the last, so that nobody replays them: whoever follows builds his index anew."""
+    connection.execute("DELETE FROM changes WHERE number < (SELECT max(number) FROM changes)")
+
+
 def removed_since(connection: sqlite3.Connection, change: int) -> Rows:
     """Return the rows that were removed after a change."""
     return column(connection.execute("SELECT row FROM removals WHERE change > ?", (change,)))

@@ -39,13 +39,15 @@ class Addition:
     """An article to be added, and its passages.
 
     `vectors` holds, by position in `passages`, a unit vector (dim,) for each that `Library.missing` named; `tokens` its
-    token vectors as `token_space.compress` makes them, where they are kept.
+    token vectors as `token_space.compress` makes them, where they are kept; `rows`, of every passage, those that it is
+    to have, if any are chosen and as far as they are free.
     """
 
     article: Article
     passages: Sequence[Passage]
     vectors: Mapping[int, NDArray[np.float32]]
     tokens: Mapping[int, bytes]
+    rows: Mapping[int, int] | None = None
 
 
 class Library(Searcher):
@@ -260,6 +262,9 @@ class Library(Searcher):
             self._check(each)
         with self.writing(), self._lexical.ahead() as index, self._store.writing() as connection:
             actions = [self._put(connection, each) for each in additions]
+            if any(each.rows for each in additions):
+                # Indexes that follow take new rows for the last ones, which chosen rows need not be.
+                changes.forget_before_now(connection)
             index(connection)
         self._added(additions)
         return actions
@@ -279,7 +284,7 @@ class Library(Searcher):
             if inspection.whole(connection, article.id, self.dim, tokens=bool(tokens), ids=ids):
                 return "unchanged"
         try:
-            tables.put(connection, article, addition.passages, addition.vectors, tokens)
+            tables.put(connection, article, addition.passages, addition.vectors, tokens, addition.rows)
         except sqlite3.IntegrityError as error:
             raise InvalidArticle(f"Article {article.id!r} cannot be stored: {error}.") from error
         return "added" if before is None else "replaced"
@@ -298,6 +303,27 @@ class Library(Searcher):
         for space in set(self._spaces.values()):
             if space.loaded:
                 space.catch_up()
+
+    # Taking in what another library gave out (`index.transfer`)
+
+    def receive(self, mark: str) -> bool:
+        """Begin to take in what has this mark; return whether its passages may keep their rows: the library has never
+        held anything else. Raises LibraryBusy, ReadOnlyLibrary.
+        """
+        with self.writing(), self._store.writing() as connection:
+            if changes.current(connection).number == 0:
+                tables.remember(connection, "receiving", mark)
+            return tables.meta(connection).get("receiving") == mark
+
+    def received(self, sums: Mapping[warmth.Side, warmth.Sums]) -> None:
+        """End what `receive` began: all is there. Let the means be those of `sums`."""
+        with self.writing():
+            with self._store.writing() as connection:
+                tables.forget(connection, "receiving")
+                for side, kept in sums.items():
+                    warmth.write(connection, side, kept)
+            self._seen = sums["passages"], sums["queries"]
+            self._move(Neutral(self._known, warmth.means(self._known, *self._seen)))
 
     # Warming
 

@@ -155,6 +155,16 @@ def siblings(connection: sqlite3.Connection, row: int) -> Rows:
     return column(connection.execute(same, (row,)))
 
 
+def everything(connection: sqlite3.Connection) -> Iterator[tuple[Article, list[StoredPassage], list[Passage]]]:
+    """Yield every article with its passages, as they are stored and as they are read, checked, in the order in which
+    the articles first came.
+    """
+    for stored in connection.execute(f"SELECT {ARTICLE} FROM articles ORDER BY number"):
+        article = read_article(stored)
+        passages = passages_of(connection, stored[0])
+        yield article, passages, [read_passage(passage, article) for passage in passages]
+
+
 def stored_hash(connection: sqlite3.Connection, article_id: str) -> str | None:
     """Return the content hash that an article was stored with; None where there is none."""
     found = connection.execute("SELECT content_hash FROM articles WHERE id = ?", (_key(article_id),)).fetchone()
@@ -362,9 +372,11 @@ def put(
     passages: Sequence[Passage],
     vectors: Mapping[int, NDArray[np.float32]],
     tokens: Mapping[int, bytes],
+    rows: Mapping[int, int] | None = None,
 ) -> None:
     """Write an article in place of the one with its id, if any: passages whose ids stay keep their row and
-    vectors, as far as these are what was written.
+    vectors, as far as these are what was written. A new passage gets its row of `rows`, by place, where nothing has it
+    or had it.
     """
     change = changes.advance(connection)
     before = connection.execute("SELECT language FROM articles WHERE id = ?", (article.id,)).fetchone()
@@ -402,12 +414,22 @@ def put(
             )
         vector = vectors[place].astype("<f4").tobytes()
         fresh = checksum(passage.id, article.id, span, vector)
+        chosen = _if_free(connection, rows[place]) if rows else None
         row = connection.execute(
-            'INSERT INTO passages (id, article, position, start, "end", checksum, vector) VALUES (?, ?, ?, ?, ?, ?, ?)',
-            (passage.id, number, *span, fresh, vector),
+            'INSERT INTO passages (row, id, article, position, start, "end", checksum, vector)'
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (chosen, passage.id, number, *span, fresh, vector),
         ).lastrowid
         assert row is not None
         _put_tokens(connection, row, tokens.get(place))
+
+
+def _if_free(connection: sqlite3.Connection, row: int) -> int | None:
+    """Return a row that no passage has, and none that was removed had; None for another."""
+    taken = connection.execute(
+        "SELECT 1 FROM passages WHERE row = ? UNION ALL SELECT 1 FROM removals WHERE row = ?", (row, row)
+    ).fetchone()
+    return None if taken else row
 
 
 def _put_tokens(connection: sqlite3.Connection, row: int, code: bytes | None) -> None:
@@ -449,6 +471,11 @@ def remove_tokens(connection: sqlite3.Connection) -> None:
 def remember(connection: sqlite3.Connection, key: str, value: str) -> None:
     """Write down what the library remembers of itself."""
     connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
+
+
+def forget(connection: sqlite3.Connection, key: str) -> None:
+    """Remove what the library remembers under a key."""
+    connection.execute("DELETE FROM meta WHERE key = ?", (key,))
 
 
 def _put_article(connection: sqlite3.Connection, article: Article, change: int) -> int:

@@ -8,6 +8,7 @@ ServiceError
         FetchRefused      the same, because its address is not fetched from, or does not answer
     InvalidJudgments      a folder in BEIR layout that cannot be evaluated
     ReembeddingFailed     a library cannot be encoded anew, or the switch cannot be made
+    ExchangeFailed        a library cannot be exported there, or an export is none, or not whole
     ExtraMissing          what is asked for needs a library that is not installed
     UnwritablePicture     the file of a picture cannot be written
     InvalidKeys           the file of API keys cannot be read, or a key cannot be made or found
@@ -54,6 +55,10 @@ class InvalidJudgments(ServiceError):
 
 class ReembeddingFailed(ServiceError):
     """A library cannot be encoded anew as asked, or there is nothing to switch to."""
+
+
+class ExchangeFailed(ServiceError):
+    """A library cannot be exported there, or what is to be imported is no export, or not whole."""
 
 
 class ExtraMissing(ServiceError):

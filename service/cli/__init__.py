@@ -7,7 +7,8 @@ import sys
 from typing import IO
 
 from service.cli import (
-    keeping,  # noqa: F401 - its commands join the others
+    exchange,  # noqa: F401 - their commands join the others
+    keeping,  # noqa: F401
     keys,
 )
 from service.cli.commands import app

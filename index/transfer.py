@@ -1,0 +1,145 @@
+"""A library given out whole, and taken in elsewhere so that it answers the same.
+
+What is ranked by depends on vectors, token vectors, means, and, where a sample stands for all, on the numbers of the
+rows: so all of these go along.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index import tables, warmth
+from index.errors import LibraryAbsent, ModelMismatch
+from index.library import Action, Addition, Library
+from index.neutral import Neutral
+from index.records import Article, LibraryInfo, Passage
+from index.store import Store
+from index.tokens import TokenSpace
+from index.warmth import Side, Sums
+
+# Articles that are written in one transaction.
+TOGETHER = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """An article as it is kept with all that is of it: passages, and of each its row, its raw vector (n, dim), and its
+    token vectors as `TokenSpace.compress` makes them, None where there are none.
+    """
+
+    article: Article
+    passages: Sequence[Passage]
+    rows: Sequence[int]
+    vectors: NDArray[np.float32]
+    tokens: Sequence[bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a library was built with, as `LibraryInfo` tells it, and the `sums` that its means are of."""
+
+    model: str
+    fingerprint: str
+    dim: int
+    tokens: str
+    warming: bool
+    articles: int
+    passages: int
+    sums: Mapping[Side, Sums] = field(default_factory=dict)
+
+    def fits(self, info: LibraryInfo) -> None:
+        """Raise ModelMismatch where a library cannot take in these vectors."""
+        own = (info.model, info.fingerprint, info.dim, info.tokens)
+        if own != (self.model, self.fingerprint, self.dim, self.tokens):
+            raise ModelMismatch(
+                f"What is to be imported was encoded with {_told(self.model, self.fingerprint, self.tokens)}, and the"
+                f" library here with {_told(info.model, info.fingerprint, info.tokens)}: have it encoded anew"
+                " (--encode), or import into a new library (--data)."
+            )
+
+    def known(self) -> None:
+        """Raise ModelMismatch where this version of Dragoman compares other token vectors."""
+        space = TokenSpace.of(Neutral.for_model(self.model).priors)
+        if self.tokens and (space is None or space.identity != self.tokens):
+            raise ModelMismatch(
+                "What is to be imported has token vectors of another kind than this version of Dragoman compares: have"
+                " it encoded anew (--encode), or use the version that exported it."
+            )
+
+
+@contextmanager
+def giving(folder: Path) -> Iterator[tuple[Origin, Iterator[Holding]]]:
+    """Give what the library in a folder was built with, and all it holds, checked, in the order in which it came.
+
+    Everything is as it is at one change, whoever writes meanwhile, and read as it is asked for: of all that is
+    held, one article at a time is in memory. Raises LibraryAbsent, DamagedLibrary.
+    """
+    info = Library.describe(folder)
+    if info is None:
+        raise LibraryAbsent(f"There is no library in {folder}: --data names another.")
+    store = Store(folder, read_only=True)
+    try:
+        with store.reading() as connection:
+            articles, passages, _ = tables.counts(connection)
+            sums = {side: warmth.read(connection, side, info.dim) for side in get_args(Side)}
+            built = info.model, info.fingerprint, info.dim, info.tokens, info.warming
+            keeps = tables.keeps_tokens(connection) and bool(info.tokens)
+
+            def held() -> Iterator[Holding]:
+                for article, stored, read in tables.everything(connection):
+                    rows = [each.row for each in stored]
+                    vectors = np.frombuffer(b"".join(each.vector for each in stored), "<f4")
+                    codes = tables.tokens_of(connection, rows) if keeps else {}
+                    yield Holding(
+                        article, read, rows, vectors.reshape(len(rows), info.dim), [codes.get(row) for row in rows]
+                    )
+
+            yield Origin(*built, articles, passages, sums), held()
+    finally:
+        store.close()
+
+
+def take(library: Library, origin: Origin, mark: str, holdings: Iterator[Holding]) -> Iterator[tuple[str, Action]]:
+    """Add what another library gave, encoding nothing; yield ids, and what became of each, once they are durable.
+
+    What is there already, as it is, is left so; taking in the same again after an interruption goes on where it was.
+    In a library that has never held anything else, rows and means come to be those of the other: then it answers the
+    same. `mark` tells one export from others. Raises ModelMismatch, InvalidArticle, LibraryBusy.
+    """
+    with library.writing():
+        same = library.receive(mark)
+        waiting: list[Addition] = []
+        for each in holdings:
+            if library.unchanged(each.article):
+                yield each.article.id, "unchanged"
+                continue
+            waiting.append(
+                Addition(
+                    each.article,
+                    each.passages,
+                    dict(enumerate(each.vectors)),
+                    {place: code for place, code in enumerate(each.tokens) if code is not None},
+                    dict(enumerate(each.rows)) if same else None,
+                )
+            )
+            if len(waiting) == TOGETHER:
+                yield from _added(library, waiting)
+                waiting = []
+        yield from _added(library, waiting)
+        if same:
+            library.received(origin.sums)
+
+
+def _added(library: Library, additions: Sequence[Addition]) -> Iterator[tuple[str, Action]]:
+    actions = library.add_all(additions) if additions else []
+    for addition, action in zip(additions, actions, strict=True):
+        yield addition.article.id, action
+
+
+def _told(model: str, fingerprint: str, tokens: str) -> str:
+    return f"{model!r} ({fingerprint[:12]}, {'with' if tokens else 'without'} token vectors)"
