@@ -1,7 +1,7 @@
 """Questions, rankings and grades as files for those who evaluate elsewhere, in the forms of trec_eval.
 
-A line of a run is `question Q0 article rank score tag`. The score counts down to 1 and tells the order, which is all that
-trec_eval takes of it; relevance would not do, for its order is another (docs/ranking.md).
+A line of a run is `question Q0 article rank score tag`. The score counts down to 1 and tells the order, which is all
+that trec_eval takes of it; relevance would not do, for its order is another (docs/ranking.md).
 """
 
 import json
