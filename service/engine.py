@@ -93,8 +93,8 @@ class Answer:
 
     `relevance` is the probability that the first passage of the whole ranking answers, whatever page this is and
     whatever `min_relevance` leaves out; None where it is not known. `found` tells whether that is at least `LIKELY`:
-    False too where nothing was searched, None where it is not known. `stages` tells the seconds of encoding, waiting,
-    ranking and finding best sentences.
+    False too where nothing was searched, None where it is not known. `stages` tells the seconds of each stage, in their
+    order: reading the question, encoding it, waiting for a core, ranking, finding best sentences, explaining.
     """
 
     query_language: Guess
@@ -232,11 +232,11 @@ class Engine:
         for counts by language and source. With `group` the passages of one article, or the articles that tell one
         story, are one hit. Raises `embed.UnknownLanguage`, `index.InvalidFilter`, `index.InvalidCursor`.
         """
-        started = time.perf_counter()
+        marks = {"reading": time.perf_counter()}
         asked = Query.read(query)
         guess = detect(asked.text) if query_language is None else certain(query_language)
         where = parse_filter(with_codes(filter), [normalise(language) for language in languages])
-        marks = {"encoding": time.perf_counter()}
+        marks["encoding"] = time.perf_counter()
         question = self._asked(asked.text, guess)
         marks["waiting"] = time.perf_counter()
         with self._core():
@@ -262,7 +262,7 @@ class Engine:
                 best[: len(page.hits)],
                 dict(zip([hit.row for hit in inner], best[len(page.hits) :], strict=True)),
             )
-            marks["end"] = time.perf_counter()
+            marks["explaining"] = time.perf_counter()
             why: list[Explanation | None] = [None] * len(page.hits)
             if explain:
                 deadline.check()
@@ -271,7 +271,8 @@ class Engine:
         if cursor is None and found is not False:
             self.library.note(question.vectors, question.languages)
         counts = self.library.facets(where, phrases=asked.phrases, without=asked.without) if facets else None
-        took_ms = (time.perf_counter() - started) * 1000
+        marks["end"] = time.perf_counter()
+        took_ms = (marks["end"] - marks["reading"]) * 1000
         stages = {
             stage: end - start for (stage, start), end in zip(marks.items(), list(marks.values())[1:], strict=False)
         }

@@ -114,6 +114,10 @@ class Settings:
             "meaning": "the file that tells of every write over HTTP, in the library's folder or elsewhere; off: none"
         },
     )
+    otlp_endpoint: str | None = field(
+        default=None,
+        metadata={"meaning": "where OpenTelemetry traces are sent, as http://localhost:4318/v1/traces (extra otel)"},
+    )
     log_format: LogFormat = field(
         default="text",
         metadata={"meaning": "text: warnings and errors in lines; json: those and every request as a JSON object"},
@@ -215,7 +219,7 @@ def _read(name: str, text: str) -> object:
         return Path(text).expanduser()
     if name == "audit":
         return str(Path(text).expanduser())
-    if name in ("model", "backend", "host", "log_format"):
+    if name in ("model", "backend", "host", "otlp_endpoint", "log_format"):
         return text
     if name in ("late_interaction", "warming", "keys"):
         if text.lower() not in SWITCH:

@@ -24,6 +24,7 @@ from service.settings import Settings
 from service.web.app import create_app
 from service.web.logs import JSON
 from service.web.rates import Rate
+from service.web.tracing import Tracing
 
 
 def run(settings: Settings, open_engine: Callable[[], Engine]) -> None:
@@ -71,6 +72,7 @@ def _together(settings: Settings, open_engine: Callable[[], Engine], listening: 
     """Serve in as many processes as the settings say, on one socket; one that dies is replaced."""
     # Here first, once: the library and the model are made, and what is wrong is told.
     open_engine().close()
+    Tracing(settings.otlp_endpoint).close()
     with tempfile.TemporaryDirectory(prefix="dragoman-workers-") as shared:
         numbers = Path(shared, "metrics")
         numbers.mkdir()

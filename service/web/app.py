@@ -17,6 +17,7 @@ from service.web.envelope import Envelope
 from service.web.metrics import CountRequests
 from service.web.shapes import release
 from service.web.state import State
+from service.web.tracing import Traced
 
 DESCRIPTION = """Ask in any language; get the passages that answer, whatever language they were written in.
 
@@ -59,6 +60,7 @@ def create_app(
     app.include_router(reference.router)
     app.add_middleware(InUse, current=shared.current)
     app.add_middleware(CountRequests, metrics=shared.metrics)
+    app.add_middleware(Traced, tracing=shared.tracing)
     app.add_middleware(Envelope)
     problems.register(app, routes.router, intake.router)
     describe(app)

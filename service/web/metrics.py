@@ -34,8 +34,8 @@ class Metrics:
         )
         self.stage_seconds = Histogram(
             "dragoman_stage_seconds",
-            "Time of a search in each stage: encoding (with others, so the wait for them too), waiting for a core, "
-            "ranking, best_sentences",
+            "Time of a search in each stage: reading the question, encoding (with others, so the wait for them too), "
+            "waiting for a core, ranking, best_sentences, explaining and counting",
             ["stage"],
             buckets=BUCKETS,
             registry=self._registry,

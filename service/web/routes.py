@@ -271,6 +271,7 @@ def answer(shared: State, asked: SearchRequest) -> SearchAnswer:
         facets=asked.facets,
         group=asked.group,
     )
+    shared.tracing.told("search", answered.stages)
     shared.metrics.search_seconds.observe(answered.took_ms / 1000)
     for stage, seconds in answered.stages.items():
         shared.metrics.stage_seconds.labels(stage).observe(seconds)
@@ -320,7 +321,9 @@ async def write(request: Request, shared: State, drafts: Callable[[], Iterable[D
     """
     outcomes: list[OutcomeOut] = []
     try:
-        await shared.write(lambda engine: keep(engine, drafts, outcomes))
+        with shared.tracing.span("add") as about:
+            await shared.write(lambda engine: keep(engine, drafts, outcomes))
+            about["articles"] = len(outcomes)
     finally:
         if outcomes:
             with CancelScope(shield=True):  # they are durable, so they are told, even while the server stops

@@ -18,6 +18,7 @@ from service.web.lines import Line
 from service.web.metrics import Metrics
 from service.web.problems import Malformed
 from service.web.rates import Rate
+from service.web.tracing import Tracing
 
 Written = TypeVar("Written")
 
@@ -48,6 +49,7 @@ class State:
     keys: Keys = field(init=False)
     rate: Rate = field(init=False)
     audit: Audit = field(init=False)
+    tracing: Tracing = field(init=False)
     searches: Line = field(init=False)
     reads: Line = field(init=False)
     writes: Line = field(init=False)
@@ -60,6 +62,7 @@ class State:
         self.keys = Keys(self.settings.data)
         self.rate = Rate(self.settings.rate_limit, self.counts)
         self.audit = Audit(self.settings.audit_path)
+        self.tracing = Tracing(self.settings.otlp_endpoint)
         most = self.settings.max_waiting
         # A search that waits to be encoded with others takes a thread and no core.
         self.searches = Line("searches", most, most, leaving=True)
@@ -117,8 +120,9 @@ class State:
         self.current.start(wait=self.settings.workers > 1)
 
     def stop(self) -> None:
-        """Close the engine, now or, if it is still being opened, as soon as it is."""
+        """Close the engine, now or, if it is still being opened, as soon as it is, and send the last traces."""
         self.current.stop()
+        self.tracing.close()
 
 
 def state(request: Request) -> State:
