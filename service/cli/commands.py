@@ -131,8 +131,10 @@ def add(
 @app.command()
 @told
 def search(
-    query: Annotated[str, typer.Argument(help="The question, in any language.")],
-    limit: Annotated[int, typer.Option(min=1, max=100, help="How many passages.")] = 10,
+    query: Annotated[str | None, typer.Argument(help="The question, in any language.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="How many passages; articles for --queries.", show_default="10")
+    ] = None,
     language: Languages = None,
     min_relevance: Annotated[
         float | None,
@@ -144,6 +146,13 @@ def search(
         bool, typer.Option("--facets", help="Count what is searched, by language and by source.")
     ] = False,
     group: Annotated[str, typer.Option(help=GROUPS)] = "none",
+    queries: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Ask every question of a file: JSON lines as in BEIR, or id, tab, question."),
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(metavar="F", help="With --queries: trec, a run file of articles.", show_default="trec")
+    ] = None,
     generation: Generation = "serving",
     data: Data = None,
     model: Model = None,
@@ -151,9 +160,27 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Find the passages that answer a question, best first."""
-    from service.wire import spoken
+    from service.wire import MAX_LIMIT, spoken
 
     settings = _settings(data=data, model=model, backend=backend)
+    if (query is None) == (queries is None):
+        raise typer.BadParameter("takes one question, or a file of them with --queries.")
+    if queries is not None:
+        if format not in (None, "trec") or as_json or explain or facets or min_relevance is not None or group != "none":
+            raise typer.BadParameter(
+                "prints a trec run; only --limit, --language and --mode go with it.", param_hint="--queries"
+            )
+        from service.cli.runs import print_run
+
+        with bar() as progress, _engine(settings, create=False, generation=generation) as engine:
+            print_run(engine, queries, limit or 1000, _languages(language or [], "--language"), _mode(mode), progress)
+        return
+    if format is not None:
+        raise typer.BadParameter("is for --queries.", param_hint="--format")
+    assert query is not None
+    limit = 10 if limit is None else limit
+    if limit > MAX_LIMIT:
+        raise typer.BadParameter(f"is at most {MAX_LIMIT} for one question, not {limit}.", param_hint="--limit")
     try:
         query = spoken(query)
     except ValueError as error:
@@ -352,6 +379,10 @@ def evaluate(
         tuple[str, str] | None,
         typer.Option(metavar="A B", help="Two modes side by side, and how likely their difference is chance."),
     ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", metavar="FOLDER", help="Write rankings and grades there too, in the forms of trec_eval."),
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Draw nDCG@10 by pair, and relevance against truth: a .png or .svg file."),
@@ -380,6 +411,8 @@ def evaluate(
     if answerable and chosen:
         raise typer.BadParameter("is measured over all languages; leave --pairs out.", param_hint="--answerable")
     modes = [_mode(each, "--compare") for each in compare or ()]
+    if run and (answerable or modes):
+        raise typer.BadParameter("is of one mode; leave --answerable and --compare out.", param_hint="--run")
     if modes and (answerable or plot or modes[0] == modes[1]):
         raise typer.BadParameter("takes two different modes, without --answerable and --plot.", param_hint="--compare")
     if plot:
@@ -410,6 +443,7 @@ def evaluate(
             show, report = print_comparison, measure_both(folder, opened, both, pairs=chosen, report=say, **sample)
         else:
             asked: dict[str, Any] = {"mode": _mode(mode), "pairs": chosen, "calibration": plot is not None}
+            asked["write_to"] = run
             show, report = print_measures, measure(folder, opened, report=say, **asked, **sample)
     if as_json:
         out(json.dumps(report, ensure_ascii=False))

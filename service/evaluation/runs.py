@@ -13,6 +13,7 @@ from typing import Any
 
 from index import Filter, Mode, parse_filter
 from service.engine import Engine, Questions
+from service.evaluation import trec
 from service.evaluation.calibration import auroc, calibration_error, reliability
 from service.evaluation.comparison import Scores, comparison
 from service.evaluation.judgments import Judgments, Pair, Qrels
@@ -73,6 +74,7 @@ def evaluate(
     seed: int = 0,
     warm: bool = False,
     calibration: bool = False,
+    write_to: Path | None = None,
     progress: Advance | None = None,
     report: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
@@ -83,6 +85,7 @@ def evaluate(
     language is detected for ranking, as a user's is; `metadata` only tells which pair it belongs to.
     With `calibration`, each question is asked a second time, over the same pairs and over all languages, and the report
     tells besides how many `questions` there are, how many first hits (`asked`), their `ece` and `reliability`.
+    `write_to` is a folder that is given rankings and grades as trec_eval reads them (`service.evaluation.trec`).
     With `warm` the library's means first follow these very articles and questions (`Library.warm`), which must have
     been opened with warming. `progress` is told a stage and its fraction done, `report` what is odd about the folder.
 
@@ -94,6 +97,8 @@ def evaluate(
         chosen = judged.by_pair(languages, pairs)
         batches = encode(engine, judged, progress, warm=warm)
         run = rank(engine, batches, chosen, mode, progress)
+        if write_to:
+            _write(write_to, judged, chosen, run)
         told = _told(judged, engine, mode, time.perf_counter() - started)
         told |= figures(judged, languages, chosen, run)
         if calibration:
@@ -331,6 +336,17 @@ def _asked(
         yield batch, [*here, None], [*(parse_filter(None, [over]) for _, over in here), None]
         done += len(batch.identities)
         _tell(progress, stage, done / total)
+
+
+def _write(folder: Path, judged: Judgments, chosen: Mapping[Pair, Qrels], run: Run) -> None:
+    """Write what `figures` measures: of each pair, and of all languages together, `NAME.run` and `NAME.qrels`."""
+    every: list[tuple[str, Qrels, dict[str, Ranking]]] = [("all", judged.qrels, run[None])]
+    for pair, grades in chosen.items():
+        every.append(("-".join(pair), grades, {each: run[pair][each][:PAIR_DEPTH] for each in grades}))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, grades, rankings in every:
+        trec.write(folder / f"{name}.run", trec.run(rankings))
+        trec.write(folder / f"{name}.qrels", trec.qrels(grades))
 
 
 def _judged(

@@ -6,10 +6,11 @@ that trec_eval takes of it; relevance would not do, for its order is another (do
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from service.errors import InvalidJudgments
+from service.wire import spoken
 
 TAG = "dragoman"
 _SPACE = re.compile(r"\s")
@@ -59,6 +60,14 @@ def qrels(grades: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
             yield f"{word(question)} 0 {word(article)} {grade}"
 
 
+def write(path: Path, lines: Iterable[str]) -> None:
+    """Write a file; raises InvalidJudgments where that cannot be done."""
+    try:
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    except OSError as error:
+        raise InvalidJudgments(f"{path} cannot be written: {error.strerror}.") from None
+
+
 def word(identity: str) -> str:
     """Return an id; raises InvalidJudgments where white space would cut it in two."""
     if not identity or _SPACE.search(identity):
@@ -74,4 +83,4 @@ def _question(line: str) -> tuple[str, str]:
         identity, _, text = line.partition("\t")
     if not isinstance(identity, str | int) or not isinstance(text, str) or not text.strip():
         raise ValueError('a question has an id and a text: {"_id": "1", "text": "..."}, or 1, a tab, and the text')
-    return str(identity), text.strip()
+    return str(identity), spoken(text)
