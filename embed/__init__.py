@@ -6,19 +6,23 @@ from embed.errors import BackendUnavailable, EmbedError, ModelUnavailable, Unkno
 from embed.explain import Pooled, shares
 from embed.language import Guess, detect, normalise
 from embed.passages import BUDGET, paragraphs, split
+from embed.reranker import CrossEncoder, Reranker, load_reranker
 from embed.sentences import sentences
 
 __all__ = [
     # models
     "DEFAULT_MODEL",
     "BackendName",
+    "CrossEncoder",
     "Encoder",
     "KeepTokens",
     "Pooled",
     "Progress",
+    "Reranker",
     "Vectors",
     "cores",
     "load_encoder",
+    "load_reranker",
     "shares",
     # languages
     "Guess",

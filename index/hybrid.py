@@ -155,6 +155,30 @@ class Hybrid:
         known = None if self.relevance is None else self.relevance.probability(evidence)
         return evidence.similarity.astype(np.float32), known
 
+    def judge_strangers(
+        self, asked: Asked, vectors: Vectors, languages: list[str], tokens: Sequence[Tokens] | None, source: Source
+    ) -> tuple[Vectors, Values | None]:
+        """Return what `judge` does of passages that are not in the library: neutral vectors (n, dim) and token vectors.
+
+        Of words and sounds in common they are taken to have what is usual.
+        """
+        usual, rows = self.usual(asked, source), np.full(len(vectors), -1, np.int64)
+        near = np.einsum("nd,d->n", vectors.astype(np.float64), asked.vector.astype(np.float64)).astype(np.float32)
+        compared = late = np.full(len(vectors), np.nan)
+        if tokens is not None and asked.tokens is not None:
+            met = maxsim(asked.tokens, tokens)
+            compared, late = met.astype(np.float64), usual.late.standing(met, near, languages, rows)
+        evidence = Evidence(
+            near.astype(np.float64),
+            compared,
+            usual.meaning.standing(near, languages, rows),
+            late,
+            np.zeros(len(vectors)),
+            np.zeros(len(vectors)),
+            np.array([asked.language.get(code, 0.0) for code in languages]),
+        )
+        return near, None if self.relevance is None else self.relevance.probability(evidence)
+
     def closest(self, row: int, places: Sequence[Place], source: Source) -> list[Place]:
         """Return places, nearest first, with the first `WINDOW` in the order of how well the tokens of the passage in
         `row` find themselves there; a passage without tokens stays where it is.

@@ -400,6 +400,34 @@ class Searcher:
         return Page(hits, cursor.encode(), start.best)
 
     @in_one_space
+    def judge(
+        self,
+        query: Vectors,
+        language: Mapping[str, float],
+        passages: Vectors,
+        languages: Sequence[str],
+        *,
+        text: str,
+        tokens: Vectors | None,
+        passage_tokens: Sequence[bytes] | None,
+    ) -> tuple[Vectors, NDArray[np.float64] | None]:
+        """Return similarity and relevance (n,) of passages that are not in the library, as `search` tells them of its
+        own in mode `hybrid`: raw vectors (n, dim), a language each, and token vectors as `token_space` keeps them.
+
+        Relevance is None where the model has no calibration. Raises DamagedLibrary.
+        """
+        vector = self._queries(query[None], [language], "hybrid")[0]
+        asked = self._asked(vector, language, 0, [text], None if tokens is None else [tokens])
+        neutral, space = self._neutral.passages(passages, languages), self.token_space
+        small = [space.read(code) for code in passage_tokens] if space and passage_tokens is not None else None
+
+        def ask(source: Source, _: Rows | None) -> tuple[Vectors, NDArray[np.float64] | None]:
+            return self.hybrid.judge_strangers(asked, neutral, list(languages), small, source)
+
+        with self._consistent("hybrid", None, ask) as (_, found):
+            return found
+
+    @in_one_space
     def likeness(self, where: Filter | None = None) -> tuple[list[str], stories.Likeness]:
         """Return the ids of the articles (n) that a filter lets through, and how alike they are, for `index.stories`.
 

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -29,6 +29,7 @@ from embed import (
     cores,
     detect,
     load_encoder,
+    load_reranker,
     normalise,
     split,
 )
@@ -50,10 +51,11 @@ from index import (
 )
 from service import deadline
 from service.batching import ROOM, Batching
-from service.errors import Overdue
+from service.errors import InvalidRequest, Overdue
 from service.priority import yielding
 from service.query import Query
 from service.reading import Draft, identity
+from service.reranking import Reranked, Reranking
 from service.why import Explanation, SentencesKept, Side, explained
 
 Action = Literal["added", "replaced", "unchanged"]
@@ -94,7 +96,8 @@ class Answer:
     `relevance` is the probability that the first passage of the whole ranking answers, whatever page this is and
     whatever `min_relevance` leaves out; None where it is not known. `found` tells whether that is at least `LIKELY`:
     False too where nothing was searched, None where it is not known. `stages` tells the seconds of each stage, in their
-    order: reading the question, encoding it, waiting for a core, ranking, finding best sentences, explaining.
+    order: reading the question, encoding it, waiting for a core, ranking, re-ranking, finding best sentences, and
+    explaining. `reranked` tells of the order that a re-ranker gave the hits, None where none was asked.
     """
 
     query_language: Guess
@@ -109,6 +112,7 @@ class Answer:
     facets: Mapping[str, Sequence[Count]] | None = None
     group: Group = "none"
     stages: Mapping[str, float] = field(default_factory=dict)
+    reranked: Reranked | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +130,17 @@ class Questions:
 class Engine:
     """An encoder and a library, put together."""
 
-    def __init__(self, encoder: Encoder, library: Library, *, query_cache_bytes: int = ROOM) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        library: Library,
+        *,
+        query_cache_bytes: int = ROOM,
+        reranking: Reranking | None = None,
+    ) -> None:
         self.encoder = encoder
         self.library = library
+        self.reranking = reranking
         self._batching = Batching(encoder, tokens=self._compared() is not None, room=query_cache_bytes)
         self._sentences = SentencesKept(encoder)
         # More threads at once than cores only take the interpreter from each other: half as many searches a second.
@@ -149,6 +161,8 @@ class Engine:
         late_interaction: bool = True,
         warming: bool | None = None,
         query_cache_bytes: int = ROOM,
+        reranker: str | None = None,
+        rerank_seconds: float = 1.0,
         generation: generations.Which = "serving",
         following: bool = False,
         sizing: Sizing | None = None,
@@ -160,7 +174,8 @@ class Engine:
         `model` chooses the model of a new library; for one that exists it must be the same. Of questions asked lately
         `query_cache_bytes` are remembered as they were encoded. Of the two generations that there are while a library
         is encoded anew, the one that serves is opened, or the `other`; `following` as in `Library.open`. `sizing`
-        says when the dense index is an approximate one. `report` is told a sentence where something is not as usual,
+        says when the dense index is an approximate one. `reranker` is the name or path of a cross-encoder that puts
+        hits in order, within `rerank_seconds` a question. `report` is told a sentence where something is not as usual,
         `progress` a stage and its fraction done (0..1) of long work.
 
         Raises `embed.ModelUnavailable`, `index.ModelMismatch`, `index.DamagedLibrary` and their kin.
@@ -171,6 +186,7 @@ class Engine:
         if known:
             known.check_model(name)
         encoder = load_encoder(name, backend, cache=cache, report=report, progress=progress)
+        reranking = Reranking(load_reranker(reranker, cache=cache), rerank_seconds) if reranker else None
         library = Library.open(
             folder,
             model=encoder.name,
@@ -183,7 +199,7 @@ class Engine:
         )
         if sizing:
             library.sizing = sizing
-        return cls(encoder, library, query_cache_bytes=query_cache_bytes)
+        return cls(encoder, library, query_cache_bytes=query_cache_bytes, reranking=reranking)
 
     def add(
         self, drafts: Iterable[Draft], advance: Callable[[int], None] | None = None, *, serving: bool = False
@@ -223,6 +239,7 @@ class Engine:
         explain: bool = False,
         facets: bool = False,
         group: Group = "none",
+        rerank: bool | None = None,
     ) -> Answer:
         """Return the passages that answer `query` best, in whatever language they were written.
 
@@ -230,8 +247,11 @@ class Engine:
         searched, so `limit` hits come back whenever that many match.
         `query_language` overrides the detected one; to `explain` the hits, they are encoded once more; `facets` asks
         for counts by language and source. With `group` the passages of one article, or the articles that tell one
-        story, are one hit. Raises `embed.UnknownLanguage`, `index.InvalidFilter`, `index.InvalidCursor`.
+        story, are one hit. The hits of a page are put in order by the re-ranker, where there is one, as far as its time
+        goes; `rerank` says whether. Raises `embed.UnknownLanguage`, `index.InvalidFilter`, `index.InvalidCursor`,
+        InvalidRequest.
         """
+        reranking = self._reranking(rerank)
         marks = {"reading": time.perf_counter()}
         asked = Query.read(query)
         guess = detect(asked.text) if query_language is None else certain(query_language)
@@ -255,6 +275,12 @@ class Engine:
                 cursor=cursor,
                 group=group,
             )
+            reranked = None
+            if reranking:
+                marks["reranking"] = time.perf_counter()
+                with self._resting():
+                    reranked = reranking.order(asked.text, page.hits)
+                page = replace(page, hits=reranked.hits)
             marks["best_sentences"] = time.perf_counter()
             inner = [each for hit in page.hits for each in hit.inner()]
             best = self._best_sentences(question, [*page.hits, *inner])
@@ -277,7 +303,19 @@ class Engine:
             stage: end - start for (stage, start), end in zip(marks.items(), list(marks.values())[1:], strict=False)
         }
         return Answer(
-            guess, page.hits, own, under, why, page.next_cursor, took_ms, page.best, found, counts, group, stages
+            guess,
+            page.hits,
+            own,
+            under,
+            why,
+            page.next_cursor,
+            took_ms,
+            page.best,
+            found,
+            counts,
+            group,
+            stages,
+            reranked,
         )
 
     def similar(
@@ -296,6 +334,42 @@ class Engine:
         """
         where = parse_filter(with_codes(filter), [normalise(language) for language in languages])
         return self.library.similar(passage_id, limit=limit, where=where, same_language=same_language)
+
+    def judge(
+        self, query: str, passages: Sequence[str], languages: Sequence[str]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64] | None]:
+        """Return similarity and relevance (n,) of passages that are not in the library, each in a known language.
+
+        They are those of a search, `index.Library.judge` tells in what they differ.
+        """
+        guess = detect(query)
+        question = self._asked(query, guess)
+        kept: dict[int, bytes] = {}
+        space = self._compared()
+
+        def keep(place: int, tokens: NDArray[np.float32]) -> None:
+            assert space is not None
+            kept[place] = space.compress(tokens, languages[place])
+
+        vectors = self.encoder.encode_passages(passages, None, keep if space else None)
+        return self.library.judge(
+            question.vectors[0],
+            guess.probabilities,
+            vectors,
+            languages,
+            text=query,
+            tokens=question.tokens[0] if question.tokens else None,
+            passage_tokens=[kept.get(place, b"") for place in range(len(passages))] if space else None,
+        )
+
+    def _reranking(self, asked: bool | None) -> Reranking | None:
+        """Return what re-ranks, where that is asked for, or where nothing is said and there is one."""
+        if asked and self.reranking is None:
+            raise InvalidRequest(
+                "There is no re-ranker here; DRAGOMAN_RERANKER names one, a sentence-transformers CrossEncoder.",
+                "/rerank",
+            )
+        return self.reranking if asked is not False else None
 
     def _best_sentences(self, question: Questions, hits: Sequence[Hit]) -> list[tuple[int, int] | None]:
         """Return for each hit the span of its best sentence in its article's text."""
@@ -372,6 +446,8 @@ class Engine:
     def close(self) -> None:
         """Close the library; what was acknowledged is on disk already."""
         self._batching.close()
+        if self.reranking:
+            self.reranking.close()
         self.library.close()
 
     def __enter__(self) -> Self:
@@ -395,6 +471,15 @@ class Engine:
             yield
         finally:
             self._ranking.release()
+
+    @contextmanager
+    def _resting(self) -> Iterator[None]:
+        """Leave the core that is held to another search meanwhile."""
+        self._ranking.release()
+        try:
+            yield
+        finally:
+            self._ranking.acquire()
 
     def _encoded(self, queries: Sequence[str], guesses: Sequence[Guess]) -> Questions:
         """Encode questions of known languages."""

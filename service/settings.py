@@ -86,6 +86,14 @@ class Settings:
         default=64 * MIB,
         metadata={"meaning": "questions asked lately that are remembered as encoded, in bytes; 0 for none"},
     )
+    reranker: str | None = field(
+        default=None,
+        metadata={"meaning": "a sentence-transformers CrossEncoder, by name or path, that puts hits in order"},
+    )
+    rerank_seconds: float = field(
+        default=1.0,
+        metadata={"meaning": "the time that re-ranking the hits of a question may take, in seconds"},
+    )
     dense_threshold: int = field(
         default=1_000_000,
         metadata={"meaning": "from so many passages on the dense index is approximate, built in the background"},
@@ -155,6 +163,8 @@ class Settings:
         ):
             if getattr(self, name) < 0:
                 raise InvalidSetting(f"{variable(name)} must be at least 0, not {getattr(self, name)}.")
+        if not self.rerank_seconds > 0:
+            raise InvalidSetting(f"{variable('rerank_seconds')} must be above 0, not {self.rerank_seconds}.")
         if not 0 < self.dense_recall <= 1:
             raise InvalidSetting(f"{variable('dense_recall')} must be above 0 and at most 1, not {self.dense_recall}.")
         for name in (
@@ -219,7 +229,7 @@ def _read(name: str, text: str) -> object:
         return Path(text).expanduser()
     if name == "audit":
         return str(Path(text).expanduser())
-    if name in ("model", "backend", "host", "otlp_endpoint", "log_format"):
+    if name in ("model", "reranker", "backend", "host", "otlp_endpoint", "log_format"):
         return text
     if name in ("late_interaction", "warming", "keys"):
         if text.lower() not in SWITCH:
@@ -227,7 +237,7 @@ def _read(name: str, text: str) -> object:
         return SWITCH[text.lower()]
     if name == "private_hosts":
         return tuple(host.strip().lower() for host in text.split(",") if host.strip())
-    if name == "dense_recall":
+    if name in ("dense_recall", "rerank_seconds"):
         try:
             return float(text)
         except ValueError:

@@ -201,6 +201,10 @@ class SearchRequest(Shape):
         description="what one hit is, and `limit` counts: a passage; `article`, with further `passages` of it; `story`,"
         " with the other articles that tell it as `sources`",
     )
+    rerank: bool | None = Field(
+        default=None,
+        description="whether the service's re-ranker puts the hits of the page in order; where absent, if there is one",
+    )
 
     @model_validator(mode="after")
     def _clean_filter(self) -> Self:
@@ -294,6 +298,17 @@ class HitOut(Shape):
     source: str | None
     published_at: str | None
     metadata: dict[str, JsonValue]
+    rerank_score: float | None = Field(
+        default=None, description="what the re-ranker says, 0..1; null where it was not asked, or had no time"
+    )
+
+
+class RerankedOut(Shape):
+    """What put the hits of a page in order, and how far it came in its time."""
+
+    model: str
+    scored: int = Field(description="hits that it scored; they come first, and the others in the order they had")
+    complete: bool = Field(description="whether it scored all, or time was over before")
 
 
 class Verdict(Shape):
@@ -340,6 +355,7 @@ class SearchAnswer(Shape):
         description="`language` and `source` of all that was searched, each counted without the filters on itself; null"
         " where not asked for",
     )
+    reranked: RerankedOut | None = Field(default=None, description="null where no re-ranker was asked")
     next_cursor: str | None
     took_ms: float
 

@@ -187,7 +187,7 @@ def search(
         raise typer.BadParameter(f"The question {error}.") from None
     if len(query) > settings.max_query_chars:
         raise typer.BadParameter(f"A question has at most {settings.max_query_chars:,} characters, not {len(query):,}.")
-    with _engine(settings, create=False, generation=generation) as engine:
+    with _engine(settings, create=False, generation=generation, reranking=True) as engine:
         answer = engine.search(
             query,
             limit=limit,
@@ -350,7 +350,7 @@ def serve(
     settings = _settings(data=data, model=model, backend=backend, host=host, port=port, workers=workers)
     # The other generation follows the one that serves, and is written to by nobody else.
     only = _generation(generation) == "other"
-    run(settings, partial(_serving, settings, create=not only, read_only=only, generation=generation))
+    run(settings, partial(_serving, settings, create=not only, read_only=only, generation=generation, reranking=True))
 
 
 @app.command()
@@ -507,6 +507,7 @@ def _engine(
     read_only: bool | None = None,
     generation: str = "serving",
     following: bool = False,
+    reranking: bool = False,
 ) -> "Engine":
     """Open the engine; what only reads does not make a library where there is none."""
     from index import Sizing
@@ -526,6 +527,8 @@ def _engine(
             query_cache_bytes=settings.query_cache_bytes,
             generation=_generation(generation),
             following=following,
+            reranker=settings.reranker if reranking else None,
+            rerank_seconds=settings.rerank_seconds,
             sizing=Sizing(settings.dense_threshold, settings.dense_recall),
             report=say,
             progress=progress,

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ValidationError
 
 from service.client.results import SearchResult
+from service.dialects import Embeddings, InputType, Reranking
 from service.errors import Refused
 from service.wire import (
     ArticleIn,
@@ -62,6 +63,7 @@ def search(
     explain: bool = False,
     facets: bool = False,
     group: Group | None = None,
+    rerank: bool | None = None,
 ) -> Call[SearchResult]:
     """Return the passages that answer `query`, best first; what the members mean is told by `SearchRequest`."""
     given = {
@@ -76,6 +78,7 @@ def search(
         "explain": explain or None,
         "facets": facets or None,
         "group": group,
+        "rerank": rerank,
     }
     assert given.keys() == SearchRequest.model_fields.keys()
     return _post("/v1/search", SearchResult, _known(given))
@@ -124,6 +127,25 @@ def delete(article_id: str) -> Call[None]:
 def passage(passage_id: str) -> Call[PassageOut]:
     """Return a passage and what is known of its article."""
     return Call("GET", f"/v1/passages/{quote(passage_id, safe='')}", _shape(PassageOut))
+
+
+def embed(texts: str | Sequence[str], *, input_type: InputType = "passage", model: str = "default") -> Call[Embeddings]:
+    """Return the model's own vectors of texts, at length 1; `input_type` says which of the two they are."""
+    given = {
+        "input": texts if isinstance(texts, str) else list(texts),
+        "input_type": input_type,
+        "model": model,
+        "encoding_format": "base64",
+    }
+    return _post("/v1/embeddings", Embeddings, given)
+
+
+def rerank(
+    query: str, documents: Sequence[str | Mapping[str, Any]], *, top_n: int | None = None, model: str = "default"
+) -> Call[Reranking]:
+    """Return documents that are in no library, in the order of how well they answer `query`."""
+    given = {"query": query, "documents": list(documents), "top_n": top_n, "model": model}
+    return _post("/v1/rerank", Reranking, _known(given))
 
 
 def status() -> Call[StatusOut]:
@@ -187,7 +209,8 @@ def _post(path: str, shape: type[Shape], given: Any) -> Call[Shape]:
 def _shape(shape: type[Shape]) -> Callable[[int, bytes], Shape]:
     def read(status: int, content: bytes) -> Shape:
         try:
-            return shape.model_validate_json(content)
+            # A newer service may tell more than this client knows.
+            return shape.model_validate_json(content, extra="ignore")
         except ValidationError:
             raise Refused(status, "Unexpected answer", "This is not how this version of Dragoman answers.") from None
 

@@ -55,6 +55,8 @@ class Verbs:
     put = Verb(calls.put)
     delete = Verb(calls.delete)
     passage = Verb(calls.passage)
+    embed = Verb(calls.embed)
+    rerank = Verb(calls.rerank)
     status = Verb(calls.status)
     metrics = Verb(calls.metrics)
     alive = Verb(calls.alive)

@@ -23,6 +23,8 @@ REQUIRED: Mapping[tuple[str, str], Scope | None] = {
     ("GET", "/v1/passages/{passage_id}"): "read",
     ("GET", "/v1/passages/{passage_id}/similar"): "read",
     ("POST", "/v1/passages/{passage_id}/similar"): "read",
+    ("POST", "/v1/embeddings"): "read",
+    ("POST", "/v1/rerank"): "read",
     ("POST", "/v1/articles"): "write",
     ("POST", "/v1/files"): "write",
     ("POST", "/v1/fetch"): "write",

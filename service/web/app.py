@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.engine import Engine
 from service.settings import Settings
-from service.web import intake, problems, reference, routes
+from service.web import dialects, intake, problems, reference, routes
 from service.web.current import InUse
 from service.web.description import describe
 from service.web.draining import drain_at_sigterm
@@ -57,11 +57,12 @@ def create_app(
     app.state.service = shared
     app.include_router(routes.router)
     app.include_router(intake.router)
+    app.include_router(dialects.router)
     app.include_router(reference.router)
     app.add_middleware(InUse, current=shared.current)
     app.add_middleware(CountRequests, metrics=shared.metrics)
     app.add_middleware(Traced, tracing=shared.tracing)
     app.add_middleware(Envelope)
-    problems.register(app, routes.router, intake.router)
+    problems.register(app, routes.router, intake.router, dialects.router)
     describe(app)
     return app

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
+from service.dialects import EmbeddingsRequest, RerankRequest
 from service.web.access import needed
 from service.web.problems import as_responses
 from service.wire import ArticleIn, FetchRequest, Problem, SearchRequest, SimilarRequest
@@ -48,6 +49,8 @@ def add_schemas(description: dict[str, Any]) -> None:
             (FetchRequest, "validation"),
             (SearchRequest, "validation"),
             (SimilarRequest, "validation"),
+            (EmbeddingsRequest, "validation"),
+            (RerankRequest, "validation"),
             (Problem, "serialization"),
         ],
         ref_template=_REF,

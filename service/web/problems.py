@@ -53,6 +53,10 @@ POINTERS: Mapping[type[Exception], str] = {
 }
 
 
+# Where the clients of OpenAI and Cohere ask: both look for a reason in `message`, and show no other.
+DIALECTS = frozenset({"/v1/embeddings", "/v1/rerank"})
+
+
 class Malformed(Exception):
     """A body that is not JSON, or not of the shape: the status, a sentence, and the faults."""
 
@@ -81,6 +85,8 @@ def problem(
         errors=list(faults),
     )
     members = told.model_dump(exclude=set() if faults else {"errors"})
+    if request.url.path in DIALECTS:
+        members["message"] = detail
     # What is quoted from a request may hold half a character; a response never does.
     body = json.dumps(members, ensure_ascii=False).encode(errors="replace")
     return Response(body, status, dict(headers or {}), MEDIA_TYPE)

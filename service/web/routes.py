@@ -75,6 +75,7 @@ async def search_by_address(
     explain: Annotated[bool | None, Query(description="tell of each hit why it matched")] = None,
     facets: Annotated[bool | None, Query()] = None,
     group: Annotated[str | None, Query(description="`none`, `article` or `story`")] = None,
+    rerank: Annotated[bool | None, Query(description="whether the re-ranker puts the page in order")] = None,
 ) -> Response:
     """Return the passages that answer a question, best first; for filters, use POST."""
     given = {
@@ -88,6 +89,7 @@ async def search_by_address(
         "explain": explain,
         "facets": facets,
         "group": group,
+        "rerank": rerank,
     }
     asked = in_address(request, SearchRequest, given)
     return await shared.searches.run(lambda: shaped(answer(shared, asked)))
@@ -270,6 +272,7 @@ def answer(shared: State, asked: SearchRequest) -> SearchAnswer:
         explain=asked.explain,
         facets=asked.facets,
         group=asked.group,
+        rerank=asked.rerank,
     )
     shared.tracing.told("search", answered.stages)
     shared.metrics.search_seconds.observe(answered.took_ms / 1000)

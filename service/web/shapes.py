@@ -7,6 +7,7 @@ from typing import Any
 
 import index
 from service.engine import Answer, Outcome
+from service.reranking import Reranked
 from service.why import Explanation, Share
 from service.wire import (
     ArticleOut,
@@ -18,6 +19,7 @@ from service.wire import (
     OutcomeOut,
     PassageOut,
     QueryLanguage,
+    RerankedOut,
     SearchAnswer,
     SimilarAnswer,
     Source,
@@ -31,19 +33,31 @@ from service.wire import (
 
 def answer_out(found: Answer) -> SearchAnswer:
     """Return an answer in its shape on the wire."""
+    hits: list[HitOut | GroupOut] = [
+        hit_out(*each) if found.group == "none" else group_out(*each, found.inner_sentences)
+        for each in zip(found.hits, found.sentences, found.explanations, strict=True)
+    ]
+    if found.reranked is not None:
+        hits = [
+            hit.model_copy(update={"rerank_score": None if score is None else round(score, 4)})
+            for hit, score in zip(hits, found.reranked.scores, strict=True)
+        ]
     return SearchAnswer(
         query_language=QueryLanguage(
             code=found.query_language.code, confidence=round(found.query_language.confidence, 4)
         ),
         answer=Verdict(found=found.found, relevance=None if found.relevance is None else round(found.relevance, 4)),
-        hits=[
-            hit_out(*each) if found.group == "none" else group_out(*each, found.inner_sentences)
-            for each in zip(found.hits, found.sentences, found.explanations, strict=True)
-        ],
+        hits=hits,
+        reranked=None if found.reranked is None else reranked_out(found.reranked),
         facets=None if found.facets is None else facets_out(found.facets),
         next_cursor=found.next_cursor,
         took_ms=round(found.took_ms, 2),
     )
+
+
+def reranked_out(told: Reranked) -> RerankedOut:
+    """Return what a re-ranker did in its shape on the wire."""
+    return RerankedOut(model=told.model, scored=told.scored, complete=told.scored == len(told.hits))
 
 
 def facets_out(facets: Mapping[str, Sequence[index.Count]]) -> dict[str, list[CountOut]]:

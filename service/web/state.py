@@ -22,6 +22,9 @@ from service.web.tracing import Tracing
 
 Written = TypeVar("Written")
 
+# Threads that encode texts which go into no library: one at work, one that reads what the next will be.
+ENCODERS = 2
+
 # Threads that read an article, a passage, numbers.
 READERS = 16
 
@@ -55,6 +58,7 @@ class State:
     writes: Line = field(init=False)
     fetches: Line = field(init=False)
     fetcher: Fetcher = field(init=False)
+    models: Line = field(init=False)
     draining: bool = False
 
     def __post_init__(self) -> None:
@@ -71,6 +75,7 @@ class State:
         self.fetches = Line("addresses to be fetched", most, FETCHERS, leaving=True)
         # Hosts that are not public are for the command line alone.
         self.fetcher = Fetcher(limit=self.settings.max_article_bytes)
+        self.models = Line("requests to embed or re-rank", most, ENCODERS, leaving=True)
 
     @property
     def ready(self) -> bool:

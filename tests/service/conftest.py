@@ -9,7 +9,10 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from embed import Encoder
+from index import Library
 from service.engine import Engine
+from service.reading import Draft, read_path
 from service.settings import Settings
 from service.web.app import create_app
 
@@ -40,6 +43,19 @@ def web(app: FastAPI) -> Iterator[TestClient]:
 def address(app: FastAPI) -> Iterator[str]:
     """The application behind a real socket."""
     with served(app) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def seeds_address(model: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The real default model over the two seed articles, behind a real socket; whoever adds removes again."""
+    folder = tmp_path_factory.mktemp("seeds")
+    library = Library.open(folder, model=model.name, fingerprint=model.fingerprint, dim=model.dim)
+    engine = Engine(model, library)
+    seeds = Path(__file__).parents[2] / "seeds"
+    drafts = [each for path in sorted(seeds.glob("*.txt")) for each in read_path(path, 10**6)]
+    list(engine.add(each for each in drafts if isinstance(each, Draft)))
+    with served(create_app(Settings(data=folder), lambda: engine)) as address:
         yield address
 
 

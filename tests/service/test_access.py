@@ -34,6 +34,8 @@ NEEDS = {
     ("GET", "/v1/passages/{passage_id}"): "read",
     ("GET", "/v1/passages/{passage_id}/similar"): "read",
     ("POST", "/v1/passages/{passage_id}/similar"): "read",
+    ("POST", "/v1/embeddings"): "read",
+    ("POST", "/v1/rerank"): "read",
     ("POST", "/v1/articles"): "write",
     ("POST", "/v1/files"): "write",
     ("POST", "/v1/fetch"): "write",

@@ -66,6 +66,7 @@ def test_add_search_show_replace_delete(web: TestClient) -> None:
         "source": "daily",
         "published_at": "2023-05-06",
         "metadata": {"desk": "weather"},
+        "rerank_score": None,
     }
     passage = web.get(f"/v1/passages/{passage_id}").json()
     assert (passage["article_id"], passage["position"], passage["text"]) == ("flood", 0, "নদী পানি বন্যা")
