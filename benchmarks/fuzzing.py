@@ -23,9 +23,8 @@ from pathlib import Path
 import httpx2
 
 from service.query import Query
-from service.reading import Draft, Refusal, read_path
+from service.reading import FORMATS, Draft, Refusal, read_path
 
-SUFFIXES = (".txt", ".md", ".html", ".jsonl")
 LIMIT = 100_000  # bytes of a file
 PIECES = (
     *(
@@ -121,7 +120,7 @@ def parse(seconds: float, seed: int) -> tuple[int, list[str]]:
         while time.monotonic() < end and len(faults) < 10:
             number += 1
             chance = random.Random(f"{seed}-{number}")
-            question, content, suffix = text(chance), file(chance), chance.choice(SUFFIXES)
+            question, content, suffix = text(chance), file(chance), chance.choice(list(FORMATS))
             path = Path(scratch) / f"a{suffix}"
             path.write_bytes(content)
             try:
