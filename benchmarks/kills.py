@@ -1,6 +1,6 @@
 """Kill processes that write to one library, at random moments, and look whether anything is lost.
 
-`python -m benchmarks.kills --kills 100`
+`python -m benchmarks.kills --kills 100 [--serve]`
 
 Two processes write at once, each with several threads that add, replace and delete articles, one by one and several in
 one transaction, and search in between; vectors are numbers, so no model is needed. Each write is announced, made, and
@@ -11,7 +11,8 @@ told when it was acknowledged. One of the two is killed with SIGKILL, or both ar
 - `verify` finds nothing wrong;
 - the nearest passages of some questions are the ones that plain NumPy finds among those that must be there.
 
-The next round goes on with the same library. Ends with 1 where anything is wrong.
+The next round goes on with the same library. Ends with 1 where anything is wrong. With `--serve` it is a server that is
+killed, while clients write to it over HTTP (`benchmarks/served_kills.py`).
 """
 
 import argparse
@@ -300,6 +301,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--kills", type=int, default=100, help="how many processes are killed")
     parser.add_argument("--seed", type=int, default=0, help="what the moments are drawn with")
+    parser.add_argument("--serve", action="store_true", help="kill `dragoman serve`, while clients write over HTTP")
     parser.add_argument("--write", nargs=3, metavar=("FOLDER", "NAME", "SEED"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.write:
@@ -308,18 +310,22 @@ def main() -> None:
         return
     from rich.progress import Progress
 
+    from benchmarks import served_kills
+
     found: list[Round] = []
     with tempfile.TemporaryDirectory() as scratch, Progress(transient=True) as progress:
         bar = progress.add_task("killing", total=asked.kills)
-        for each in rounds(Path(scratch) / "library", asked.kills, asked.seed):
+        run = served_kills.rounds if asked.serve else rounds
+        for each in run(Path(scratch) / "library", asked.kills, asked.seed):
             found.append(each)
             progress.update(bar, completed=sum(each.killed for each in found))
     killed = sum(each.killed for each in found)
-    print(f"{killed} kills in {len(found)} rounds of {WRITERS} processes, {THREADS} threads each")
+    of = f"a server, {THREADS} clients" if asked.serve else f"{WRITERS} processes, {THREADS} threads each"
+    print(f"{killed} kills in {len(found)} rounds of {of}")
     print(f"{sum(each.acknowledged for each in found)} writes acknowledged, none lost")
     under_way = sum(each.under_way for each in found)
     print(f"{under_way} under way when killed: {sum(each.kept for each in found)} there whole, the others not at all")
-    print("verify clean and answers exact after each")
+    print(f"verify clean and answers {'whole' if asked.serve else 'exact'} after each")
 
 
 if __name__ == "__main__":
