@@ -59,6 +59,8 @@ def restore(
         return
     if aside is not None:
         out(clean(f"what was there is now {aside}"))
+        if (aside / "keys.json").exists():
+            out(clean(f"a backup holds no keys: copy keys.json from {aside} to let the same callers in as before"))
     out(clean(f"{settings.data} holds {manifest.articles} articles, {manifest.passages} passages, checked"))
 
 

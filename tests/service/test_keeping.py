@@ -46,6 +46,19 @@ def test_backed_up_and_restored(data: Path, tmp_path: Path) -> None:
     assert "no article" in run("show", "flood", "--data", told["set_aside"], code=1).stderr
 
 
+def test_keys_and_the_audit_log_are_in_no_backup(data: Path, tmp_path: Path) -> None:
+    """A backup has the library and its manifest alone; a restore says where the keys of before are."""
+    run("keys", "create", "desk")
+    (data / "audit.jsonl").write_text("{}\n")
+    run("backup", tmp_path / "kept")
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["library.sqlite", "manifest.json"]
+    told = run("restore", tmp_path / "kept", "--force").stdout
+    [aside] = tmp_path.glob(f"{data.name}.replaced-*")
+    assert "copy keys.json from" in told
+    assert (aside / "keys.json").exists()
+    assert not (data / "keys.json").exists()
+
+
 def test_repaired(data: Path) -> None:
     """Damage that can be mended is; what cannot is named, until the article is added again."""
     assert "0 articles were encoded again" in run("repair").stdout

@@ -12,8 +12,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx2
+import pytest
 from typer.testing import CliRunner
 
+from benchmarks import served_kills
+from benchmarks.kills import State
 from service.cli import app
 from service.keys import Keys
 from tests.service.conftest import wait_until
@@ -121,3 +124,34 @@ def test_keys_on_the_command_line(tmp_path: Path) -> None:
     assert Keys(tmp_path).find(secret) is None
     assert CliRunner().invoke(app, ["keys", "revoke", "desk", "--data", str(tmp_path)]).exit_code == 1
     assert CliRunner().invoke(app, ["keys", "create", "a", "--scope", "all", "--data", str(tmp_path)]).exit_code == 2
+
+
+@pytest.mark.model
+def test_nothing_acknowledged_is_lost_when_a_server_is_killed(tmp_path: Path) -> None:
+    """Clients add, replace and delete over HTTP until a real server is killed: all that was acknowledged is there and
+    found, nothing is half there, and verify is clean.
+    """
+    [found] = served_kills.rounds(tmp_path / "library", 1, seed=2)
+
+    assert found.acknowledged > 2
+    assert found.under_way > 0
+
+
+def test_the_proof_over_http_sees_what_is_lost(address: str) -> None:
+    """The check fails where an acknowledged write is gone, one is half there, or one is there that nobody made."""
+    state: State = {"c0-1": 3, "c0-2": 5}
+    with httpx2.Client(base_url=address) as web:
+        for id, version in state.items():
+            served_kills.write(web, {id: version}).raise_for_status()
+    assert served_kills.check(address, dict(state), []) == 0
+    assert served_kills.check(address, dict(state), [{"c0-1": 3}]) == 1
+    wrongs: list[tuple[State, list[State]]] = [
+        (state | {"c0-3": 1}, []),
+        (state | {"c0-2": 4}, []),
+        (state | {"c0-2": None}, []),
+        ({"c0-1": 3}, []),
+        (state | {"c0-2": 4}, [{"c0-1": 4, "c0-2": 5}]),
+    ]
+    for wrong, under_way in wrongs:
+        with pytest.raises(AssertionError):
+            served_kills.check(address, dict(wrong), under_way)
