@@ -14,6 +14,7 @@ from service.web.current import InUse
 from service.web.description import describe
 from service.web.draining import drain_at_sigterm
 from service.web.envelope import Envelope
+from service.web.files import PageFiles
 from service.web.metrics import CountRequests
 from service.web.shapes import release
 from service.web.state import State
@@ -59,6 +60,7 @@ def create_app(
     app.include_router(intake.router)
     app.include_router(dialects.router)
     app.include_router(reference.router)
+    app.mount("/page", PageFiles())
     app.add_middleware(InUse, current=shared.current)
     app.add_middleware(CountRequests, metrics=shared.metrics)
     app.add_middleware(Traced, tracing=shared.tracing)

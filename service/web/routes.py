@@ -1,11 +1,15 @@
 """The routes: each reads a request, asks the engine off the event loop, and shapes the answer."""
 
+<<<<<<< HEAD
 import hashlib
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+=======
+from collections.abc import Mapping
+>>>>>>> 92ec1ca (Build the page anew: stories, filters, why, the article in place, adding, seven languages)
 from typing import Annotated, TypeVar
 
 from anyio import CancelScope
@@ -19,7 +23,7 @@ from service.engine import Engine
 from service.errors import InvalidRequest
 from service.reading import Draft
 from service.reading.jsonlines import draft
-from service.web import bodies, metrics, shapes
+from service.web import bodies, files, metrics, shapes
 from service.web.access import admit
 from service.web.description import body
 from service.web.problems import Malformed, as_responses, faults_of, summary
@@ -43,7 +47,6 @@ router = APIRouter(dependencies=[Depends(admit)], route_class=Timed)
 Shared = Annotated[State, Depends(state)]
 Asked = TypeVar("Asked", bound=BaseModel)
 
-PAGE = Path(__file__).parent / "page" / "index.html"
 # What the parameters of GET are called in the body of POST.
 PARAMETERS = {"q": "query", "language": "languages"}
 
@@ -235,10 +238,9 @@ async def numbers(shared: Shared) -> Response:
 
 
 @router.get("/", response_class=HTMLResponse, include_in_schema=False)
-async def page() -> HTMLResponse:
+async def page() -> Response:
     """Return the search page."""
-    html, policy = page_and_policy()
-    return HTMLResponse(html, headers={"Content-Security-Policy": policy})
+    return files.page()
 
 
 def counted(shared: State) -> bytes:
@@ -359,20 +361,3 @@ def language(code: str, pointer: str) -> None:
 def shaped(model: BaseModel, status: int = 200) -> Response:
     """Return a shape as a JSON response."""
     return Response(model.model_dump_json(), status, media_type="application/json")
-
-
-@cache
-def page_and_policy() -> tuple[str, str]:
-    """Return the page, and the content security policy that lets its own script and style run, no other."""
-    html = PAGE.read_text(encoding="utf-8")
-
-    def hashes(tag: str) -> str:
-        blocks = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
-        digests = [b64encode(hashlib.sha256(block.encode()).digest()).decode() for block in blocks]
-        return " ".join(f"'sha256-{digest}'" for digest in digests)
-
-    policy = (
-        f"default-src 'none'; script-src {hashes('script')}; style-src {hashes('style')}; "
-        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-    return html, policy
