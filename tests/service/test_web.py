@@ -1,8 +1,6 @@
-import hashlib
 import json
 import re
 import threading
-from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,10 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from index import DamagedLibrary, LibraryBusy, LibraryFull, ReadOnlyLibrary
-from service.cli.terminal import WORDS
 from service.engine import Engine
 from service.settings import Settings
 from service.web.app import create_app
+from service.web.files import FOLDER
 from tests.service.conftest import wait_until
 
 FLOOD = {
@@ -368,24 +366,45 @@ def test_every_route_is_documented(app: FastAPI) -> None:
                 assert code in ("200", "201", "204") or f"| {code} |" in text, (path, code)
 
 
-def test_the_page_runs_only_its_own_script(web: TestClient) -> None:
-    """The page names no other host, and its policy allows exactly the script and style that it holds."""
+def test_the_page_runs_only_the_scripts_of_its_own_host(web: TestClient) -> None:
+    """The page holds no script or style itself, its policy lets none run, and no text becomes markup."""
     answer = web.get("/")
-    policy = answer.headers["content-security-policy"]
-    assert not re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?(?:https?:)?//""", answer.text)
-    for tag in ("script", "style"):
-        [block] = re.findall(rf"<{tag}>(.*?)</{tag}>", answer.text, re.DOTALL)
-        digest = b64encode(hashlib.sha256(block.encode()).digest()).decode()
-        assert f"{tag}-src 'sha256-{digest}'" in policy
-    assert "innerHTML" not in answer.text
+    policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["require-trusted-types-for"] == "'script'"
+    assert not re.findall(r"<script(?![^>]* src=)|<style| style=| on\w+=", answer.text)
 
 
-def test_the_page_says_how_likely_an_answer_is_in_the_words_of_the_command_line(web: TestClient) -> None:
-    """The same words from the same relevance on."""
-    [scale] = re.findall(r"const likely = \(chance\) => (.*);", web.get("/").text)
-    steps = re.findall(r'chance >= ([\d.]+) \? "([\w ]+)"', scale)
-    assert [(float(least), word) for least, word in steps] == list(WORDS[:-1])
-    assert scale.endswith(f': "{WORDS[-1][1]}"')
+def test_the_files_of_the_page_are_its_own(web: TestClient) -> None:
+    """What the page and its scripts name is there, of the right type, asks whether it is fresh, and names no host."""
+    page = web.get("/").text
+    named = set(re.findall(r'(?:src|href)="(page/[^"]+)"', page))
+    waiting, seen = sorted(named), set[str]()
+    while waiting:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        answer = web.get(f"/{path}")
+        assert answer.status_code == 200, path
+        kind = answer.headers["content-type"].partition(";")[0]
+        assert kind in ("text/javascript", "application/javascript", "text/css", "image/svg+xml"), path
+        assert answer.headers["cache-control"] == "no-cache"
+        assert web.get(f"/{path}", headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+        assert not re.findall(r"""["'(](?:https?:)?//(?!www\.w3\.org/2000/svg)""", answer.text), path
+        assert "innerHTML" not in answer.text
+        waiting += [f"page/{each}" for each in re.findall(r'from "\./([\w.]+)"', answer.text)]
+    assert {"page/page.js", "page/texts.js", "page/why.js", "page/style.css", "page/icon.svg"} <= seen
+    assert seen == {f"page/{each.name}" for each in FOLDER.iterdir() if each.is_file()} - {"page/index.html"}
+
+
+@pytest.mark.parametrize("path", ["/page/../routes.py", "/page/%2e%2e/routes.py", "/page/texts", "/page/none.js"])
+def test_only_the_files_of_the_page_are_given_away(web: TestClient, path: str) -> None:
+    """Nothing beside its folder, and no list of what is in it."""
+    answer = web.get(path)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
 def test_a_real_server(address: str) -> None:

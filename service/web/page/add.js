@@ -37,10 +37,16 @@ const tabs = () => [...$("adding").querySelectorAll("[role=tab]")];
 
 async function open() {
   if (!$("adding").open) $("adding").showModal();
-  // The service's own description says whether it fetches addresses.
-  if (!$("tab-address").hidden) return;
-  const paths = await call("openapi.json").then((told) => told.paths, () => ({}));
-  $("tab-address").hidden = !("/v1/fetch" in paths);
+  $("tab-address").hidden = !(await offered()).has("/v1/fetch");
+}
+
+// The routes of the service, as its own description names them.
+let routes = null;
+async function offered() {
+  try {
+    routes ??= new Set(Object.keys((await call("openapi.json")).paths));
+  } catch { /* asked again next time */ }
+  return routes ?? new Set();
 }
 
 function choose(tab) {
@@ -68,7 +74,9 @@ function dropping() {
 
 const fromFiles = (files) => [...files].map((file) => ({
   name: file.name,
-  run: (signal, sent) => send(`v1/files?name=${encodeURIComponent(file.name)}`, file, { signal, sent }),
+  run: async (signal, sent) => (await offered()).has("/v1/files")
+    ? send(`v1/files?name=${encodeURIComponent(file.name)}`, file, { signal, sent })
+    : call("v1/articles", { body: { title: file.name, text: await file.text() }, signal }),
 }));
 
 // Add one thing after the other, and tell what became of each; `done` once all of them were taken.

@@ -25,7 +25,7 @@ export function web(address) {
 
 // A button that opens and closes what `fill` puts into `panel`, and says so. `fill` may fail; it then tells why itself.
 export function opener(label, panel, fill, closed = () => {}) {
-  const button = element("button", { type: "button", ariaExpanded: "false" }, label);
+  const button = element("button", { type: "button", ariaExpanded: "false" }, element("span", {}, label));
   panel.hidden = true;
   button.addEventListener("click", async () => {
     panel.hidden = !panel.hidden;

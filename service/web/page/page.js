@@ -37,7 +37,7 @@ async function show(state = read()) {
 async function holding() {
   try {
     const { articles, passages, languages } = await call("v1/status");
-    const told = text("held", { count: articles, languages: number(Object.keys(languages).length) });
+    const told = text("held", { count: articles, languages: Object.keys(languages).length });
     $("held").textContent = articles ? told : text("held.nothing");
     $("whole-library").textContent = `${text("count.articles", { count: articles })} · ${text("count.passages", { count: passages })}`;
     const most = Object.entries(languages).sort(([, one], [, other]) => other - one);

@@ -71,9 +71,9 @@ function lay(article, matches, state) {
     at = end;
   }
   const title = written("h1", article.language, { id: "reader-title", className: article.title ? "" : "untitled" }, article.title || article.id);
-  const copy = element("button", { type: "button" }, text("copy"));
+  const copy = element("button", { type: "button" }, element("span", {}, text("copy")));
   copy.addEventListener("click", async () => {
-    try { await navigator.clipboard.writeText(location.href); copy.textContent = text("copied"); } catch { copy.textContent = location.href; }
+    try { await navigator.clipboard.writeText(location.href); copy.firstChild.textContent = text("copied"); } catch { copy.firstChild.textContent = location.href; }
   });
   const order = matches.map((each) => each.passage_id);
   const steps = order.length > 1 ? stepper(order) : null;

@@ -10,6 +10,8 @@ import { line as told } from "./trouble.js";
 
 // So many of an article's passages are explained; and so many where the one that is asked for is not among them.
 const LIMITS = [10, 100];
+// So many pairs of words are shown, the nearest first.
+const PAIRS = 8;
 
 // Return the explanation of a hit, asked anew for its article's passages alone; null for a model that cannot tell.
 async function explanation(found, state) {
@@ -44,7 +46,7 @@ function show(known, found, passage, question, panel) {
   const tokens = tinted(known.tokens, found, passage);
   const { line, words } = meant(known.words, question);
   const cut = cutter(found.text, found.start);
-  const pairs = known.words.map((met, at) => ({ ...met, at })).sort((one, other) => other.cosine - one.cosine).map((met) => {
+  const pairs = known.words.map((met, at) => ({ ...met, at })).sort((one, other) => other.cosine - one.cosine).slice(0, PAIRS).map((met) => {
     const pair = element("button", { type: "button", ariaPressed: "false", title: number(met.cosine, { maximumFractionDigits: 2 }) },
       element("bdi", {}, cutter(question)(met.query.start, met.query.end)), element("span", { className: "arrow", ariaHidden: "true" }), element("span", { className: "hidden" }, ` ${text("why.met")} `),
       written("bdi", found.language, {}, cut(met.passage.start, met.passage.end)), bar(met.cosine));
