@@ -1,15 +1,6 @@
 """The routes: each reads a request, asks the engine off the event loop, and shapes the answer."""
 
-<<<<<<< HEAD
-import hashlib
-import re
-from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
-from pathlib import Path
-=======
-from collections.abc import Mapping
->>>>>>> 92ec1ca (Build the page anew: stories, filters, why, the article in place, adding, seven languages)
 from typing import Annotated, TypeVar
 
 from anyio import CancelScope

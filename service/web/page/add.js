@@ -12,7 +12,7 @@ export function start() {
   for (const tab of tabs()) {
     tab.addEventListener("click", () => choose(tab));
     tab.addEventListener("keydown", (event) => {
-      const shown = tabs().filter((each) => !each.hidden), ahead = document.documentElement.dir === "rtl" ? "ArrowLeft" : "ArrowRight";
+      const shown = tabs(), ahead = document.documentElement.dir === "rtl" ? "ArrowLeft" : "ArrowRight";
       if (!["ArrowLeft", "ArrowRight"].includes(event.key)) return;
       const to = shown[(shown.indexOf(tab) + (event.key === ahead ? 1 : -1) + shown.length) % shown.length];
       choose(to);
@@ -35,18 +35,8 @@ export function start() {
 
 const tabs = () => [...$("adding").querySelectorAll("[role=tab]")];
 
-async function open() {
+function open() {
   if (!$("adding").open) $("adding").showModal();
-  $("tab-address").hidden = !(await offered()).has("/v1/fetch");
-}
-
-// The routes of the service, as its own description names them.
-let routes = null;
-async function offered() {
-  try {
-    routes ??= new Set(Object.keys((await call("openapi.json")).paths));
-  } catch { /* asked again next time */ }
-  return routes ?? new Set();
 }
 
 function choose(tab) {
@@ -74,9 +64,7 @@ function dropping() {
 
 const fromFiles = (files) => [...files].map((file) => ({
   name: file.name,
-  run: async (signal, sent) => (await offered()).has("/v1/files")
-    ? send(`v1/files?name=${encodeURIComponent(file.name)}`, file, { signal, sent })
-    : call("v1/articles", { body: { title: file.name, text: await file.text() }, signal }),
+  run: (signal, sent) => send(`v1/files?name=${encodeURIComponent(file.name)}`, file, { signal, sent }),
 }));
 
 // Add one thing after the other, and tell what became of each; `done` once all of them were taken.

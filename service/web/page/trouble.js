@@ -3,7 +3,7 @@
 import { element } from "./element.js";
 import { text } from "./texts.js";
 
-const HEADS = { 0: "trouble.offline", 401: "trouble.key", 403: "trouble.forbidden", 404: "trouble.gone", 413: "trouble.large", 422: "trouble.wrong", 429: "trouble.many", 503: "trouble.busy" };
+const HEADS = { 0: "trouble.offline", 401: "trouble.key", 403: "trouble.forbidden", 404: "trouble.gone", 413: "trouble.large", 422: "trouble.wrong", 429: "trouble.many", 503: "trouble.busy", 504: "trouble.busy" };
 const waiting = new WeakMap();
 
 const head = (problem) => text(HEADS[problem.status] ?? "trouble.other");

@@ -110,6 +110,8 @@ def visit(browser: Browser, address: str) -> Iterator[Opens]:
 def screenshots() -> Path:
     """The folder of the pictures that the tests take."""
     SCREENSHOTS.mkdir(exist_ok=True)
+    for old in SCREENSHOTS.glob("*.png"):
+        old.unlink()
     return SCREENSHOTS
 
 

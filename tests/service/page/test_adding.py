@@ -79,6 +79,21 @@ def test_files_may_be_dropped_anywhere(visit: Opens) -> None:
     expect(page.locator("#outcomes > li")).to_contain_text("French")
 
 
+def test_what_is_at_an_address_is_added_or_refused_with_the_reason(visit: Opens) -> None:
+    """Each address by itself; one that is not public is not fetched from."""
+    page = visit()
+    begin(page)
+    page.get_by_role("tab", name="Address").click()
+    page.locator("#add-address textarea").fill("http://127.0.0.1:9/news\nhttp://localhost/")
+    page.locator("#add-address").get_by_role("button", name="Add").click()
+    expect(page.locator("#counted")).to_have_text("2 of 2 done")
+    expect(page.locator("#outcomes > .refused")).to_have_count(2)
+    expect(page.locator("#outcomes > li").nth(0)).to_contain_text("http://127.0.0.1:9/news")
+    expect(page.locator("#outcomes > li").nth(1)).to_contain_text("not a public address")
+    # What was refused may be mended and sent again.
+    expect(page.locator("#add-address textarea")).to_have_value(re.compile("localhost"))
+
+
 def test_adding_can_be_stopped(visit: Opens, tmp_path: Path) -> None:
     """What is under way is let go, and what waits is not begun."""
     files = [tmp_path / f"{number}.txt" for number in range(3)]
@@ -103,3 +118,6 @@ def test_the_tabs_obey_the_arrow_keys(visit: Opens) -> None:
     expect(page.get_by_role("tab", name="Text")).to_be_focused()
     expect(page.locator("#add-text")).to_be_visible()
     expect(page.locator("#add-files")).not_to_be_visible()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_role("tab", name="Address")).to_be_focused()
