@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 from urllib.parse import urldefrag
 
 import httpx2
@@ -11,7 +10,7 @@ from service.errors import ExtraMissing, UnreadableInput
 from service.fetching.feeds import listing
 from service.fetching.fetcher import Fetched, Fetcher
 from service.fetching.visits import Visits
-from service.reading import Draft, Refusal, Skipped, identity, read_bytes
+from service.reading import Draft, Refusal, Skipped, identity, name_of, read_bytes
 
 MAX_DEPTH = 3  # sitemaps within sitemaps
 
@@ -84,7 +83,15 @@ class Web:
     def _articles(self, address: str, fetched: Fetched) -> Iterator[Found]:
         """Yield the articles of a page or a file, with the address they are known by."""
         assert fetched.data is not None
-        found = list(read_bytes(fetched.data, _name(fetched), self.limit, charset=fetched.charset, address=fetched.url))
+        found = list(
+            read_bytes(
+                fetched.data,
+                name_of(fetched.url, fetched.media_type),
+                self.limit,
+                charset=fetched.charset,
+                address=fetched.url,
+            )
+        )
         for each in found:
             if not isinstance(each, Draft):
                 yield replace(each, where=address)
@@ -114,21 +121,3 @@ def _canonical(told: str | None, url: str) -> str:
         if claimed.scheme in ("http", "https") and (own.endswith(other) or other.endswith(own)):
             return str(claimed.copy_with(fragment=None))
     return url
-
-
-def _name(fetched: Fetched) -> str:
-    """Return a file name whose suffix tells the format: as the server says, or else as the address ends."""
-    path = PurePosixPath(httpx2.URL(fetched.url).path)
-    suffix = MEDIA_TYPES.get(fetched.media_type)
-    if suffix is None:
-        suffix = path.suffix or ".html"
-    return f"{path.stem or 'index'}{suffix}"
-
-
-MEDIA_TYPES = {
-    "text/html": ".html",
-    "application/xhtml+xml": ".xhtml",
-    "text/markdown": ".md",
-    "application/x-ndjson": ".jsonl",
-    "application/jsonl": ".jsonl",
-}

@@ -69,6 +69,23 @@ def decode_any(data: bytes, declared: str | None = None) -> str:
         return _with_line_ends(data.decode(guessed, errors="replace"))
 
 
+def encoding_of(head: bytes, declared: str | None = None) -> str:
+    """Return the encoding of a text that begins with `head`; raises UnreadableInput as `decode_any` does."""
+    if marked(head):
+        return marked(head) or "utf-8"
+    if name := known(declared):
+        return name
+    try:
+        # A letter may be cut at the end.
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        guessed = guess(head)
+        if guessed is None:
+            decode(head)
+        return guessed or "utf-8"
+    return "utf-8" if b"\0" not in head else guess(head) or "utf-8"
+
+
 def guess(data: bytes) -> str | None:
     """Return the encoding of text that is not UTF-8; None for binary data, and where too little is there to tell."""
     sample = data[:SAMPLE]

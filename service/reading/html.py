@@ -1,6 +1,7 @@
 """HTML to text, through trafilatura: the main text without menus and footers, its title, date and address."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urljoin
 
@@ -10,12 +11,18 @@ from trafilatura.settings import Document
 from service.errors import UnreadableInput
 from service.reading.draft import Draft
 from service.reading.encodings import decode_any
+from service.reading.source import Source
 
 # Elements of trafilatura's tree that hold one paragraph each.
 _BLOCKS = {"p", "head", "item", "quote", "row", "code", "ab"}
 _CHARSET = re.compile(rb"<(?:meta|\?xml)[^>]*?(?:charset|encoding)\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]+)", re.IGNORECASE)
 _DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 _LANGUAGE = re.compile(rb"<html[^>]*?\slang\s*=\s*[\"']?([A-Za-z]{2,3}(?:-[A-Za-z0-9]+)*)", re.IGNORECASE)
+
+
+def read(source: Source) -> Iterator[Draft]:
+    """Yield the article in a web page."""
+    yield read_html(source.data(), source.charset, source.address)
 
 
 def read_html(data: bytes, charset: str | None = None, address: str | None = None) -> Draft:

@@ -3,16 +3,40 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import IO, Any
 
 from pydantic import ValidationError
 
 from service.errors import UnreadableInput
 from service.reading.draft import Draft, Refusal
 from service.reading.encodings import decode
+from service.reading.source import Source
+from service.settings import MIB
 from service.wire import ArticleIn
 
 _MEMBERS = frozenset(ArticleIn.model_fields)
+
+
+def read(source: Source) -> Iterator[Draft | Refusal]:
+    """Yield the articles in a file of JSON lines."""
+    with source.opened() as stream:
+        yield from read_stream(stream, source.where, source.limit)
+
+
+def read_stream(stream: IO[bytes], where: str, limit: int) -> Iterator[Draft | Refusal]:
+    """Yield the articles of a stream, each as soon as its line is there."""
+    yield from read_jsonlines(_lines(stream, limit), where, limit)
+
+
+def _lines(stream: IO[bytes], limit: int) -> Iterator[bytes | None]:
+    """Yield the lines of a stream; one over the limit is not held in memory, and given as `None`."""
+    while line := stream.readline(limit + 2):
+        if len(line.rstrip(b"\r\n")) <= limit:
+            yield line
+            continue
+        while line and not line.endswith(b"\n"):
+            line = stream.readline(MIB)
+        yield None
 
 
 def read_jsonlines(lines: Iterable[bytes | None], where: str, limit: int) -> Iterator[Draft | Refusal]:

@@ -1,7 +1,7 @@
 """Markdown to text, through markdown-it: no markup, a blank line between blocks, a heading as title."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 from markdown_it import MarkdownIt
@@ -10,6 +10,7 @@ from markdown_it.token import Token
 from service.errors import UnreadableInput
 from service.reading.draft import Draft
 from service.reading.encodings import decode_any
+from service.reading.source import Source
 from service.wire import moment
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)?(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
@@ -21,6 +22,11 @@ _TAG = re.compile(r"<[^>]*>")
 @cache
 def _parser() -> MarkdownIt:
     return MarkdownIt("commonmark").enable("table")
+
+
+def read(source: Source) -> Iterator[Draft]:
+    """Yield the article in a Markdown file."""
+    yield read_markdown(source.data(), source.charset)
 
 
 def read_markdown(data: bytes, charset: str | None = None) -> Draft:
