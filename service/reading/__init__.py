@@ -104,7 +104,7 @@ def _read_file(path: Path, limit: int) -> Iterator[Draft | Refusal]:
             yield Refusal(where, "this is not a file or a folder")
             return
         source = Source(
-            *(path.name, where, limit, partial(path.open, "rb")),
+            *(path.name, where, limit, lambda: path.open("rb")),
             size=status.st_size,
             id=_identity(path),
             path=path,

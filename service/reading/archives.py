@@ -72,8 +72,9 @@ class Bomb(TooLarge):
 class Counted:
     """A stream of which every byte that is read counts; seeking is passed on."""
 
-    def __init__(self, stream: IO[bytes], budget: Budget) -> None:
+    def __init__(self, stream: IO[bytes], budget: Budget, under: IO[bytes] | None = None) -> None:
         self._stream = stream
+        self._under = under
         self._budget = budget
 
     def read(self, size: int = -1) -> bytes:
@@ -111,8 +112,10 @@ class Counted:
         """Do nothing."""
 
     def close(self) -> None:
-        """Close it."""
+        """Close it, and what it unpacks."""
         self._stream.close()
+        if self._under is not None:
+            self._under.close()
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.readline, b"")
@@ -124,9 +127,9 @@ class Counted:
         self.close()
 
 
-def counted(stream: IO[bytes], budget: Budget) -> IO[bytes]:
-    """Return a stream whose bytes count."""
-    return cast(IO[bytes], Counted(stream, budget))
+def counted(stream: IO[bytes], budget: Budget, under: IO[bytes] | None = None) -> IO[bytes]:
+    """Return a stream whose bytes count, which may unpack one `under` it."""
+    return cast(IO[bytes], Counted(stream, budget, under))
 
 
 def _zip(source: Source, budget: Budget) -> Iterator[Draft | Refusal]:
@@ -168,14 +171,19 @@ def _packed(source: Source, budget: Budget, head: bytes) -> Iterator[Draft | Ref
     unpack = next(opener for magic, opener in _PACKED.items() if head.startswith(magic))
 
     def opened() -> IO[bytes]:
-        return counted(cast(IO[bytes], unpack(source.open())), Budget(budget.allowed))
+        under = source.open()
+        return counted(cast(IO[bytes], unpack(under)), Budget(budget.allowed), under)
 
     with opened() as stream:
         start = stream.read(512)
     if start[257:262] == b"ustar":
         yield from _tar(source, opened)
         return
-    name = source.name[: -len(source.suffix)] if source.suffix in BY_SUFFIX else source.name
+    name = (
+        source.name[: -len(source.suffix)]
+        if BY_SUFFIX.get(source.suffix, WARC).module == __name__.rpartition(".")[2]
+        else source.name
+    )
     if start.startswith(WARC.signature):
         name = "pages.warc"
     inner = Source(

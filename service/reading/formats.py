@@ -1,6 +1,7 @@
 """The formats: what each is called, how it is recognised, which module reads it, and which extra that needs."""
 
 import importlib
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -126,12 +127,12 @@ def recognise(source: Source) -> Format:
             return told
     if found is not None:
         return found
-    for signature, name in _OTHERS:
-        if head.startswith(signature) and (told is None or not _is_text(head)):
-            raise UnreadableInput(f"this is {name}")
     if told is None:
         kind = f"{source.suffix} files are" if source.suffix else "files without a suffix are"
         raise UnreadableInput(f"{kind} not read; these are: {', '.join(BY_SUFFIX)}")
+    for signature, name in _OTHERS:
+        if head.startswith(signature) and not (told is PLAIN and _is_text(head)):
+            raise UnreadableInput(f"this is {name}")
     if told.signature or told.member:
         raise UnreadableInput(f"this is not {told.name}: it does not begin as such a file does")
     if told is PLAIN and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower().startswith((b"<!doctype html", b"<html")):
@@ -150,26 +151,33 @@ def _by_content(head: bytes) -> Format | None:
 
 
 def _package(source: Source, head: bytes) -> Format | None:
-    """Return the format of a zip file that is a document: from its first member, or else from its directory."""
+    """Return the format of a zip file that is a document: from its first member, or else from its directory.
+
+    Raises UnreadableInput for a workbook.
+    """
     kinds = [each for each in FORMATS if each.member]
     for each in kinds:
         # The specifications of EPUB and ODF want the member `mimetype` first, and as it is.
         if each.member.startswith(b"mimetype") and each.member in head[30:200]:
             return each
-    tail = _tail(source)
-    if b"xl/workbook" in tail:
+    names = _names(source)
+    if "[Content_Types].xml" not in names:
+        return None
+    if "xl/workbook.xml" in names:
         raise UnreadableInput("this is an Excel workbook; save its sheets as .csv")
-    return next((each for each in kinds if not each.member.startswith(b"mimetype") and each.member in tail), None)
+    return next((each for each in kinds if each.member.decode() in names), None)
 
 
-def _tail(source: Source, size: int = 65_536) -> bytes:
-    """Return the last bytes, where a zip file has its directory."""
+def _names(source: Source) -> set[str]:
+    """Return the names of a zip file's members; none where it is damaged, or streams by."""
     with source.opened() as stream:
         if not stream.seekable():
-            return b""
-        end = stream.seek(0, 2)
-        stream.seek(max(0, end - size))
-        return stream.read(size)
+            return set()
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                return set(archive.namelist())
+        except Exception:  # what is damaged is told by whoever reads it
+            return set()
 
 
 def _is_text(head: bytes) -> bool:
@@ -189,9 +197,11 @@ def articles(source: Source) -> Iterator[Draft | Refusal]:
                 own = found.id if form.many else found.id or source.id
                 found = replace(found, id=own, where=found.where or source.where)
             yield found
-    except (UnreadableInput, ExtraMissing, OSError):
+    except (UnreadableInput, ExtraMissing):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system's, and not a library's
         told = " ".join(str(error).split())[:200] or type(error).__name__
         raise UnreadableInput(f"this {form.name} is damaged, or of another kind: {told}") from error
 

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator
 
-from odfdo import Document
+from odfdo import Document, Element
 
 from service.reading.draft import Draft
 from service.reading.packages import article_text, package
@@ -13,10 +13,9 @@ from service.reading.source import Source
 def read(source: Source) -> Iterator[Draft]:
     """Yield the article in an OpenDocument text; its title is the document's, or else its first heading."""
     document = Document(io.BytesIO(package(source)))
-    blocks = document.body.xpath("//text:p | //text:h")
-    # A paragraph in a paragraph (a note, a frame) is told by itself, and not again by the one around it.
-    lines = [each.text_recursive for each in blocks if hasattr(each, "text_recursive")]
-    headings = (each.text_recursive for each in blocks if hasattr(each, "text_recursive") and each.tag == "text:h")
+    blocks = [each for each in document.body.xpath("//text:p | //text:h") if isinstance(each, Element)]
+    lines = [each.text_recursive for each in blocks]
+    headings = (each.text_recursive for each in blocks if each.tag == "text:h")
     told = document.meta
     published = told.get_modification_date() or told.get_creation_date()
     author = told.get_creator() or told.get_initial_creator()

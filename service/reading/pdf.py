@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -147,7 +148,7 @@ def _box(text: Any, number: int) -> tuple[float, float]:
 
 def _paragraphs(lines: list[Line]) -> Iterator[str]:
     """Join the lines of a page to paragraphs; a word that is divided at the end of a line is put together."""
-    gaps = [a.base - b.base for a, b in zip(lines, lines[1:], strict=False) if 0 < a.base - b.base < 4 * a.size]
+    gaps = [a.base - b.base for a, b in pairwise(lines) if 0 < a.base - b.base < 4 * a.size]
     usual = median(gaps) if gaps else 0.0
     widest = max((line.right for line in lines), default=0.0)
     said = ""

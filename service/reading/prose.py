@@ -6,50 +6,14 @@ import lxml.html
 
 # https://html.spec.whatwg.org/#flow-content-2: what begins and ends a paragraph; of tables, a row is one.
 _BLOCKS = frozenset(
-    [
-        "address",
-        "article",
-        "aside",
-        "blockquote",
-        "body",
-        "br",
-        "caption",
-        "center",
-        "dd",
-        "details",
-        "div",
-        "dl",
-        "dt",
-        "fieldset",
-        "figcaption",
-        "figure",
-        "footer",
-        "form",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "header",
-        "hr",
-        "li",
-        "main",
-        "nav",
-        "ol",
-        "p",
-        "pre",
-        "section",
-        "summary",
-        "table",
-        "tbody",
-        "tfoot",
-        "thead",
-        "tr",
+    {
+        *("address", "article", "aside", "blockquote", "body", "br", "caption", "center", "dd", "details", "div", "dl"),
+        *("dt", "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header"),
+        *("hr", "li", "main", "nav", "ol", "p", "pre", "section", "summary", "table", "tbody", "tfoot", "thead", "tr"),
         "ul",
-    ]
+    }
 )
-_SILENT = frozenset(["head", "script", "style", "template", "noscript", "title", "svg", "math"])
+_SILENT = frozenset({"head", "script", "style", "template", "noscript", "title", "svg", "math"})
 
 
 def paragraphs(html: str | bytes) -> list[str]:

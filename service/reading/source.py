@@ -17,10 +17,10 @@ class Source:
     """One file, or the member of an archive, or what came over HTTP.
 
     `name` ends in the suffix that should tell its format; `where` it is, is for messages. `size` in bytes is None where
-    it is not known before it is read; `limit` is the most of it, or of one article in it, that is held in memory. `open`
-    gives a stream from its start, each time anew. `id` is that of its article, if there is but one; `charset` the
-    encoding of text, and `address` where it was found, where that is known. `path` is where it lies, for formats that
-    need a file of their own. `packed` is whether it came out of an archive.
+    it is not known before it is read; `limit` is the most of it, or of one article in it, that is held in memory.
+    `open` gives a stream from its start, each time anew. `id` is that of its article, if there is but one; `charset`
+    the encoding of text, and `address` where it was found, where that is known. `path` is where it lies, for formats
+    that need a file of their own. `packed` is whether it came out of an archive.
     """
 
     name: str

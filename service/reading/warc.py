@@ -34,13 +34,13 @@ def read(source: Source) -> Iterator[Draft | Refusal]:
                 data = record.content_stream().read(source.limit + 1)
                 if len(data) > source.limit:
                     raise TooLarge(too_large(len(data), source.limit))
-                yield from _page(record, data, address, media_type.strip().lower(), parameters, source, where)
+                yield from _page(data, address, media_type.strip().lower(), parameters, source, where)
             except (UnreadableInput, ExtraMissing) as error:
                 yield Refusal(where, str(error))
 
 
 def _page(
-    record: object, data: bytes, address: str, media_type: str, parameters: str, source: Source, where: str
+    data: bytes, address: str, media_type: str, parameters: str, source: Source, where: str
 ) -> Iterator[Draft | Refusal]:
     charset = parameters.lower().partition("charset=")[2].strip("\"' ;") or None
     page = Source(

@@ -32,6 +32,7 @@ def test_a_folder_is_read_in_order_and_what_cannot_be_read_is_named(tmp_path: Pa
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "deep.md").write_text("# Title\n\nDeep.")
     (tmp_path / "a.txt").write_text("First.")
+    (tmp_path / "c.exe").write_bytes(b"MZ")
     (tmp_path / "c.pdf").write_bytes(b"%PDF")
     (tmp_path / "d.txt").write_bytes(b"\x00\x01\x02")
     (tmp_path / "e.txt").write_text("")
@@ -40,11 +41,12 @@ def test_a_folder_is_read_in_order_and_what_cannot_be_read_is_named(tmp_path: Pa
     assert [each.text for each in found if isinstance(each, Draft)] == ["First.", "Title\n\nDeep."]
     refused = {Path(each.where).name: each.reason for each in found if isinstance(each, Refusal)}
     assert refused == {
-        "c.pdf": f".pdf files are not read; these are: {', '.join(FORMATS)}",
+        "c.exe": f".exe files are not read; these are: {', '.join(FORMATS)}",
+        "c.pdf": "this is not PDF: it does not begin as such a file does",
         "d.txt": "this is binary data, not text (it holds NUL characters)",
         "e.txt": "the file has no text",
     }
-    assert count(tmp_path) == 5
+    assert count(tmp_path) == 6
 
 
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
