@@ -1,6 +1,7 @@
 """Rows and ranks: articles, passages and vectors in; hits out. Everything durable."""
 
 from index.backups import Manifest, backup, restore
+from index.changes import Change
 from index.dense import Sizing
 from index.errors import (
     ArticleNotFound,
@@ -34,6 +35,7 @@ __all__ = [
     # what is kept and given
     "Addition",
     "Article",
+    "Change",
     "Count",
     "Group",
     "Hit",

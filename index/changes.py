@@ -38,6 +38,12 @@ def remembers(connection: sqlite3.Connection, change: Change) -> bool:
     return found is not None and found[0] == change.mark
 
 
+def numbered(connection: sqlite3.Connection, number: int) -> Change | None:
+    """Return the change of a number; None where the log does not reach back to it."""
+    found = connection.execute("SELECT number, mark FROM changes WHERE number = ?", (number,)).fetchone()
+    return None if found is None else Change(*found)
+
+
 def advance(connection: sqlite3.Connection) -> int:
     """Begin a change and return its number; forget those that are too old."""
     number = current(connection).number + 1

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import changes, generations, inspection, segments, snapshots, tables, warmth
-from index.changes import Rows
+from index.changes import Change, Rows
 from index.errors import (
     ArticleNotFound,
     DamagedLibrary,
@@ -422,6 +422,22 @@ class Library(Searcher):
         """Return by id the content hash and the language of every article, in the order in which they first came."""
         with self._store.reading() as connection:
             return tables.contents(connection)
+
+    def change(self) -> Change:
+        """Return the last change."""
+        with self._store.reading() as connection:
+            return changes.current(connection)
+
+    def written_since(self, since: Change, most: int) -> tuple[dict[str, int], Change] | None:
+        """Return articles that were written after a change, at most so many, by id the number of the change that wrote
+        each, and the change up to which these are all; None where the log does not reach back to it, or is another's.
+        """
+        with self._store.reading() as connection:
+            found = tables.written_since(connection, since.number, most)
+            upto = changes.numbered(connection, found[-1][1]) if len(found) == most else changes.current(connection)
+            if upto is None or not changes.remembers(connection, since):
+                return None
+            return dict(found), upto
 
     def _found(self, connection: sqlite3.Connection, article_id: str) -> tuple[int, Article]:
         found = tables.find_article(connection, article_id)

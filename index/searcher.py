@@ -111,6 +111,11 @@ class Searcher:
             space.sizing = sizing
 
     @property
+    def calibrated(self) -> bool:
+        """Whether relevance is known in mode `hybrid`."""
+        return self.hybrid.relevance is not None
+
+    @property
     def dense_recall(self) -> float:
         """Return the recall@10 of the dense index against exact search, measured on the library's own passages when it
         was built; 1 where it is exact.
@@ -306,6 +311,52 @@ class Searcher:
             return Page(hits, None, found.best)
         then = Cursor(places[limit - 1], seen + limit, mark, found.window, found.best)
         return Page(hits, then.encode(), found.best)
+
+    @in_one_space
+    def best_of(
+        self,
+        query: Vectors,
+        language: Mapping[str, float],
+        article_ids: Sequence[str],
+        *,
+        least: float,
+        where: Filter | None = None,
+        text: str = "",
+        tokens: Vectors | None = None,
+        phrases: Sequence[str] = (),
+        without: Sequence[str] = (),
+    ) -> list[Hit]:
+        """Return of each of these articles the passage that answers best, most relevant first, where it does so with
+        at least the relevance `least`.
+
+        It is the relevance that `search` gives in mode `hybrid`, of these passages alone: what else is in the library
+        is not looked through. What is given is as in `search`. Raises NotCalibrated, DamagedLibrary.
+        """
+        vector = self._queries(query[None], [language], "hybrid")[0]
+        asked = self._asked(vector, language, 0, [text], None if tokens is None else [tokens])
+
+        def ask(source: Source, allowed: Rows | None) -> list[tuple[float, float, int]]:
+            rows = tables.rows_of_articles(source.connection, article_ids)
+            rows = rows if allowed is None else rows[among(rows, allowed)]
+            if not len(rows):
+                return []
+            similar, chances = self.hybrid.judge(asked, rows, source, self._holding(source.change))
+            if chances is None:
+                raise NotCalibrated(
+                    f"Relevance is not known for the model {self.model!r}, so nothing can be told by it."
+                )
+            found = zip(chances.tolist(), similar.tolist(), rows.tolist(), strict=True)
+            return sorted((each for each in found if each[0] >= least), key=lambda each: (-each[0], each[2]))
+
+        with self._consistent("hybrid", where, ask, phrases, without) as (connection, found):
+            read = tables.read_rows(connection, [row for *_, row in found])
+        hits: dict[str, Hit] = {}
+        for chance, score, row in found:
+            passage, article, raw = read[row]
+            if article.id not in hits:
+                told = cosine(score), cosine(float(raw @ query)), chance, row
+                hits[article.id] = Hit(len(hits) + 1, passage, article, *told)
+        return list(hits.values())
 
     @in_one_space
     def similar(

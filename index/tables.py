@@ -206,6 +206,26 @@ def article_numbers(connection: sqlite3.Connection, rows: Sequence[int]) -> dict
     return _of_articles(connection, "number", rows)
 
 
+def written_since(connection: sqlite3.Connection, change: int, most: int) -> list[tuple[str, int]]:
+    """Return ids of articles that were written after a change, and by which, in that order, at most so many."""
+    return connection.execute(
+        "SELECT id, change FROM articles WHERE change > ? ORDER BY change LIMIT ?", (change, most)
+    ).fetchall()
+
+
+def rows_of_articles(connection: sqlite3.Connection, article_ids: Sequence[str]) -> Rows:
+    """Return the rows of the passages of articles, ascending; an id that is not there has none."""
+    found: list[int] = []
+    for some in _portions(article_ids):
+        told = connection.execute(
+            "SELECT row FROM articles CROSS JOIN passages ON passages.article = articles.number"
+            f" WHERE articles.id IN ({_marks(some)})",
+            some,
+        )
+        found.extend(row for (row,) in told)
+    return np.array(sorted(found), np.int64)
+
+
 def rows_of(connection: sqlite3.Connection, number: int) -> Rows:
     """Return the rows of an article's passages, ascending."""
     return column(connection.execute("SELECT row FROM passages WHERE article = ? ORDER BY row", (number,)))

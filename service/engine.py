@@ -127,6 +127,14 @@ class Questions:
     tokens: list[NDArray[np.float32]] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A question that is encoded once and held against articles as they come, with its phrases and exclusions."""
+
+    asked: Query
+    question: Questions
+
+
 class Engine:
     """An encoder and a library, put together."""
 
@@ -370,6 +378,37 @@ class Engine:
                 "/rerank",
             )
         return self.reranking if asked is not False else None
+
+    def prepare(self, query: str, query_language: str | None = None) -> Prepared:
+        """Encode a question for `best_of`; its language is detected unless given. Raises `embed.UnknownLanguage`."""
+        asked = Query.read(query)
+        guess = detect(asked.text) if query_language is None else certain(query_language)
+        return Prepared(asked, self._encoded([asked.text], [guess]))
+
+    def best_of(
+        self,
+        prepared: Prepared,
+        article_ids: Sequence[str],
+        *,
+        min_relevance: float,
+        languages: Sequence[str] = (),
+        filter: Mapping[str, Any] | None = None,
+    ) -> list[Hit]:
+        """Return of each of these articles the passage that answers best, where it is relevant enough, by the relevance
+        that `search` gives. Raises `index.NotCalibrated`, `index.InvalidFilter`, `embed.UnknownLanguage`.
+        """
+        asked, question = prepared.asked, prepared.question
+        return self.library.best_of(
+            question.vectors[0],
+            question.languages[0],
+            article_ids,
+            least=min_relevance,
+            where=parse_filter(with_codes(filter), [normalise(language) for language in languages]),
+            text=asked.text,
+            tokens=question.tokens[0] if question.tokens else None,
+            phrases=asked.phrases,
+            without=asked.without,
+        )
 
     def _best_sentences(self, question: Questions, hits: Sequence[Hit]) -> list[tuple[int, int] | None]:
         """Return for each hit the span of its best sentence in its article's text."""

@@ -9,6 +9,8 @@ ServiceError
     InvalidJudgments      a folder in BEIR layout that cannot be evaluated
     ReembeddingFailed     a library cannot be encoded anew, or the switch cannot be made
     ExchangeFailed        a library cannot be exported there, or an export is none, or not whole
+    QuestionUnknown       there is no standing question of this id              (a LookupError too)
+    BookUnreadable        the file of standing questions cannot be read or written
     ExtraMissing          what is asked for needs a library that is not installed
     UnwritablePicture     the file of a picture cannot be written
     InvalidKeys           the file of API keys cannot be read, or a key cannot be made or found
@@ -59,6 +61,14 @@ class ReembeddingFailed(ServiceError):
 
 class ExchangeFailed(ServiceError):
     """A library cannot be exported there, or what is to be imported is no export, or not whole."""
+
+
+class QuestionUnknown(ServiceError, LookupError):
+    """There is no standing question of this id."""
+
+
+class BookUnreadable(ServiceError):
+    """The file of standing questions cannot be read or written, or another process holds it for too long."""
 
 
 class ExtraMissing(ServiceError):

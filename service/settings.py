@@ -137,8 +137,8 @@ class Settings:
     private_hosts: tuple[str, ...] = field(
         default=(),
         metadata={
-            "meaning": "hosts that dragoman add, and only it, fetches from although they are not public, on any port:"
-            " wiki.intern,10.0.0.5"
+            "meaning": "hosts that dragoman add fetches from, and webhooks named on the command line are at, although"
+            " they are not public, on any port: wiki.intern,10.0.0.5"
         },
     )
     stop_seconds: int = field(

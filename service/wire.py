@@ -232,6 +232,83 @@ class SimilarRequest(Shape):
         return self
 
 
+class QuestionRequest(Shape):
+    """A standing question: new articles that answer it are told once."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"query": "Which flights over Belarus are forbidden?", "min_relevance": 0.6}]}
+    )
+
+    query: Annotated[str, AfterValidator(spoken)]
+    min_relevance: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5, description="probability that a passage answers, from which on it is told"
+    )
+    languages: Annotated[list[Text], Field(max_length=300)] = Field(
+        default_factory=list, description="only passages in one of these languages"
+    )
+    filter: dict[str, JsonValue] | None = Field(default=None, description="as in a search")
+    query_language: Optional = Field(default=None, description="detected where absent")
+    webhook: Optional = Field(default=None, description="a public address that each match is posted to, signed")
+
+    @model_validator(mode="after")
+    def _clean_filter(self) -> Self:
+        if self.filter is not None:
+            bounded(self.filter)
+        return self
+
+
+class QuestionOut(Shape):
+    """A standing question, how much matched it, and how its webhook fares."""
+
+    id: str
+    query: str
+    created_at: str
+    min_relevance: float
+    languages: list[str]
+    filter: dict[str, JsonValue] | None
+    query_language: str | None
+    webhook: str | None
+    matches: int
+    pending: int = Field(description="matches that the webhook has not taken yet")
+    failed: int = Field(description="matches that it has not taken, and is not offered any more")
+    error: str | None = Field(description="why it has not")
+    secret: str | None = Field(
+        default=None, description="what the webhook's signatures are made with: told once, when the question is asked"
+    )
+
+
+class QuestionsOut(Shape):
+    """All standing questions."""
+
+    questions: list[QuestionOut]
+
+
+class MatchOut(Shape):
+    """A new article that answers a question, by its best passage, as it was when it was found."""
+
+    number: int = Field(description="in the order of finding; `after` goes on from it")
+    id: str
+    found_at: str
+    article_id: str
+    title: str
+    language: str
+    url: str | None
+    source: str | None
+    published_at: str | None
+    passage_id: str
+    text: str
+    start: int
+    end: int
+    relevance: float
+    similarity: float
+
+
+class MatchesOut(Shape):
+    """What matched a question, in the order of finding."""
+
+    matches: list[MatchOut]
+
+
 class QueryLanguage(Shape):
     """The language of a question, as detected or as told."""
 

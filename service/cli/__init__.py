@@ -10,12 +10,14 @@ from service.cli import (
     exchange,  # noqa: F401 - their commands join the others
     keeping,  # noqa: F401
     keys,
+    questions,
 )
 from service.cli.commands import app
 
 __all__ = ["app", "main"]
 
 app.add_typer(keys.app, name="keys")
+app.add_typer(questions.app, name="questions")
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.engine import Engine
 from service.settings import Settings
-from service.web import dialects, intake, problems, reference, routes
+from service.web import dialects, intake, problems, questions, reference, routes
 from service.web.current import InUse
 from service.web.description import describe
 from service.web.draining import drain_at_sigterm
@@ -19,6 +19,7 @@ from service.web.metrics import CountRequests
 from service.web.shapes import release
 from service.web.state import State
 from service.web.tracing import Traced
+from service.web.watching import Watch
 
 DESCRIPTION = """Ask in any language; get the passages that answer, whatever language they were written in.
 
@@ -44,7 +45,9 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         drain_at_sigterm(shared)
         shared.start()
+        watch = Watch(settings, shared.current)
         yield
+        await run_in_threadpool(watch.stop)
         await run_in_threadpool(shared.stop)
 
     app = FastAPI(
@@ -59,12 +62,13 @@ def create_app(
     app.include_router(routes.router)
     app.include_router(intake.router)
     app.include_router(dialects.router)
+    app.include_router(questions.router)
     app.include_router(reference.router)
     app.mount("/page", PageFiles())
     app.add_middleware(InUse, current=shared.current)
     app.add_middleware(CountRequests, metrics=shared.metrics)
     app.add_middleware(Traced, tracing=shared.tracing)
     app.add_middleware(Envelope)
-    problems.register(app, routes.router, intake.router, dialects.router)
+    problems.register(app, routes.router, intake.router, dialects.router, questions.router)
     describe(app)
     return app

@@ -8,7 +8,7 @@ from pydantic.json_schema import models_json_schema
 from service.dialects import EmbeddingsRequest, RerankRequest
 from service.web.access import needed
 from service.web.problems import as_responses
-from service.wire import ArticleIn, FetchRequest, Problem, SearchRequest, SimilarRequest
+from service.wire import ArticleIn, FetchRequest, Problem, QuestionRequest, SearchRequest, SimilarRequest
 
 _REF = "#/components/schemas/{model}"
 
@@ -47,6 +47,7 @@ def add_schemas(description: dict[str, Any]) -> None:
         [
             (ArticleIn, "validation"),
             (FetchRequest, "validation"),
+            (QuestionRequest, "validation"),
             (SearchRequest, "validation"),
             (SimilarRequest, "validation"),
             (EmbeddingsRequest, "validation"),

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 import embed
 import index
-from service.errors import InvalidRequest, Overdue, ServiceError, TooLarge, UnreadableInput
+from service.errors import InvalidRequest, Overdue, QuestionUnknown, ServiceError, TooLarge, UnreadableInput
 from service.web.envelope import headers
 from service.wire import Fault, Problem
 
@@ -43,6 +43,7 @@ STATUSES: Sequence[tuple[type[Exception], int]] = (
     (UnreadableInput, 422),
     (InvalidRequest, 422),
     (Overdue, 504),
+    (QuestionUnknown, 404),
     (ServiceError, 500),
 )
 # Where in the request the fault of an error is, when the error itself does not say.
