@@ -2,8 +2,8 @@
 
     python -m benchmarks.standing JUDGMENTS [--questions 100] [--articles 2000] [--new 1 256]
 
-The articles of a folder in BEIR layout fill a library in a temporary folder with the default model, its questions stand,
-and then some more articles come at once.
+The articles of a folder in BEIR layout fill a library in a temporary folder with the default model, its questions
+stand, and then some more articles come at once.
 """
 
 import argparse
