@@ -1,10 +1,12 @@
 """Time the modes of search on a library of so many passages, the encoding of the question apart.
 
     python -m benchmarks.search [--bench ../shared/bench/xquad] [--passages 100000] [--questions 60] [--data FOLDER]
+        [--no-tokens]
 
 The passages are real ones and mixtures: their sentences are drawn from the corpus, their vectors are means of two real
 ones with noise, their token vectors those of one real passage, so that words, meaning and tokens are distributed as in
-a real library. `--data` keeps the library, which takes minutes to make, for the next time. Every question is put once
+a real library. `--data` keeps the library, which takes minutes to make, for the next time; without tokens a million
+passages take 5 GB. Every question is put once
 in each mode, by turns; told are medians, and their ratios.
 """
 
@@ -24,6 +26,9 @@ from embed.encoder import Encoder
 from index import Article, Library, cut
 from service.engine import Engine
 
+# Passages that are written in one transaction.
+TOGETHER = 10_000
+
 
 def fill(library: Library, encoder: Encoder, corpus: list[dict[str, str]], languages: list[str], count: int) -> None:
     """Add `count` passages, one an article."""
@@ -38,20 +43,26 @@ def fill(library: Library, encoder: Encoder, corpus: list[dict[str, str]], langu
 
     vectors = encoder.encode_passages(texts, keep=keep if space else None)
     by_language = {code: np.flatnonzero(np.array(languages) == code) for code in set(languages)}
-    with library.writing():
-        for number in track(range(count), "adding"):
-            first = int(chance.integers(len(texts)))
-            second = int(chance.choice(by_language[languages[first]]))
-            share = chance.uniform(0.3, 0.7)
-            vector = share * vectors[first] + (1 - share) * vectors[second]
-            vector = vector + chance.normal(0, 0.01, len(vector)).astype(np.float32)
-            words = texts[first].split()[: len(texts[first].split()) // 2] + texts[second].split()[::2]
-            text = " ".join(words)
-            article = Article(id=str(number), text=text, language=languages[first])
-            own = {0: tokens[first]} if first in tokens else {}
-            unit = (vector / np.linalg.norm(vector)).astype(np.float32)
-            library.add(article, cut(article, [(0, len(text))]), {0: unit}, own)
+    split = [text.split() for text in texts]
+
+    def add(number: int) -> None:
+        first = int(chance.integers(len(texts)))
+        second = int(chance.choice(by_language[languages[first]]))
+        share = chance.uniform(0.3, 0.7)
+        vector = share * vectors[first] + (1 - share) * vectors[second]
+        vector = vector + chance.normal(0, 0.01, len(vector)).astype(np.float32)
+        text = " ".join(split[first][: len(split[first]) // 2] + split[second][::2])
+        article = Article(id=str(number), text=text, language=languages[first])
+        own = {0: tokens[first]} if first in tokens else {}
+        unit = (vector / np.linalg.norm(vector)).astype(np.float32)
+        library.add(article, cut(article, [(0, len(text))]), {0: unit}, own)
+
+    for start in track(range(0, count, TOGETHER), "adding"):
+        with library.writing():
+            for number in range(start, min(start + TOGETHER, count)):
+                add(number)
     library.load()
+    library.settle()
 
 
 def main() -> None:
@@ -61,6 +72,7 @@ def main() -> None:
     parser.add_argument("--passages", type=int, default=100_000, help="how many the library has")
     parser.add_argument("--questions", type=int, default=60, help="how many are asked")
     parser.add_argument("--data", type=Path, help="where to keep the library, or where it is")
+    parser.add_argument("--no-tokens", action="store_true", help="keep no token vectors: nothing is re-ranked")
     given = parser.parse_args()
     corpus = [json.loads(line) for line in (given.bench / "corpus.jsonl").open(encoding="utf-8")]
     asked = [json.loads(line) for line in (given.bench / "queries.jsonl").open(encoding="utf-8")]
@@ -68,7 +80,8 @@ def main() -> None:
     encoder = load_encoder(DEFAULT_MODEL)
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.data or Path(scratch)
-        library = Library.open(folder, model=encoder.name, fingerprint=encoder.fingerprint, dim=encoder.dim)
+        named = {"model": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim}
+        library = Library.open(folder, **named, late_interaction=not given.no_tokens)
         with Engine(encoder, library) as engine:
             if not library.status().passages:
                 fill(library, encoder, corpus, [each["metadata"]["language"] for each in corpus], given.passages)

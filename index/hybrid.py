@@ -240,10 +240,10 @@ class Hybrid:
 
         return self._sampling.sample(source.change, source.index.rows, languages)
 
-    def _stack(self, space: TokenSpace, sample: Sample, source: Source) -> tuple[Rows, Stack]:
+    def _stack(self, sample: Sample, source: Source) -> tuple[Rows, Stack]:
         """Return the places of the sampled passages whose tokens are compared, and these."""
         places = sample.few(COMPARED, COMPARED_ALL)
-        return places, Stack(space, self.tokens(sample.rows[places], source.connection, self._sampled))
+        return places, Stack(self.tokens(sample.rows[places], source.connection, self._sampled))
 
     def _measured(self, asked: Asked, source: Source) -> Background:
         sample = self.sample(source)
@@ -254,8 +254,8 @@ class Hybrid:
             Usual.of(self._shared(asked, name, rows, source, [None]), codes, rows, *USUAL_LEXICAL) for name in FIELDS
         )
         late, places = np.zeros(0, np.float32), np.zeros(0, np.int64)
-        if (space := self._tokens) is not None and asked.tokens is not None:
-            places, stack = self._stacked.get(source.change, lambda: self._stack(space, sample, source))
+        if self._tokens is not None and asked.tokens is not None:
+            places, stack = self._stacked.get(source.change, lambda: self._stack(sample, source))
             late = stack.maxsim(asked.tokens)
         late, places = late[~np.isnan(late)], places[~np.isnan(late)]
         few = Usual.of(late, codes[places], rows[places], *USUAL_LATE)
