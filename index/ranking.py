@@ -64,17 +64,17 @@ class Ranking:
                 places = places[: sum(chance is not None and chance >= least for chance in chances)]
             return Opening(places, chances[: len(places)], (), first)
         window = after.window if after else self._window()
-        first = after.best if after else next(iter(self._judged(np.array(window[:1], np.int64))[1]), None)
         left = window
         if after:
             left = window[window.index(after.place.row) + 1 :] if after.place.row in window else ()
-        found, chances = self._relevant(self._present(left), least, limit + 1)
+        found, chances, nearest = self._relevant(self._present(left), least, limit + 1)
+        first = after.best if after else nearest
         place = after.place if after and after.place.row not in window else None
         while len(found) <= limit and self.mode == "hybrid":
             # Behind the window: by meaning, without the rows that were in it.
             behind = self._behind(place, len(window))
             rows = np.array([each.row for each in behind if each.row not in window], np.int64)
-            more, likely = self._relevant(rows, least, limit + 1 - len(found))
+            more, likely, _ = self._relevant(rows, least, limit + 1 - len(found))
             found, chances = found + more, chances + likely
             if len(behind) < WINDOW + len(window) or not more:
                 break
@@ -158,13 +158,18 @@ class Ranking:
         (window,) = self.hybrid.windows(self.asked, [rows[0][rows[0] >= 0]], [self.allowed], self.source, self.held)
         return tuple(window.tolist())
 
-    def _relevant(self, rows: Rows, least: float | None, most: int) -> tuple[list[Place], list[float | None]]:
-        """Return the places of the first rows, at most `most`, that are relevant enough, and their relevance."""
+    def _relevant(
+        self, rows: Rows, least: float | None, most: int
+    ) -> tuple[list[Place], list[float | None], float | None]:
+        """Return the places of the first rows, at most `most`, that are relevant enough, their relevance, and that of
+        the first of all.
+        """
         places, chances = self._judged(rows if least is not None else rows[:most])
+        first = chances[0] if chances else None
         if least is None:
-            return places, chances
+            return places, chances, first
         kept = [number for number, chance in enumerate(chances) if chance is not None and chance >= least][:most]
-        return [places[number] for number in kept], [chances[number] for number in kept]
+        return [places[number] for number in kept], [chances[number] for number in kept], first
 
     def _judged(self, rows: Rows) -> tuple[list[Place], list[float | None]]:
         """Return rows as places, by their similarity, and their relevance, in the order that they came in."""
