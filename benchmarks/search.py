@@ -23,11 +23,11 @@ from rich.progress import track
 
 from embed import DEFAULT_MODEL, load_encoder
 from embed.encoder import Encoder
-from index import Article, Library, cut
+from index import Addition, Article, Library, cut
 from service.engine import Engine
 
 # Passages that are written in one transaction.
-TOGETHER = 10_000
+TOGETHER = 2_000
 
 
 def fill(library: Library, encoder: Encoder, corpus: list[dict[str, str]], languages: list[str], count: int) -> None:
@@ -45,7 +45,7 @@ def fill(library: Library, encoder: Encoder, corpus: list[dict[str, str]], langu
     by_language = {code: np.flatnonzero(np.array(languages) == code) for code in set(languages)}
     split = [text.split() for text in texts]
 
-    def add(number: int) -> None:
+    def made(number: int) -> Addition:
         first = int(chance.integers(len(texts)))
         second = int(chance.choice(by_language[languages[first]]))
         share = chance.uniform(0.3, 0.7)
@@ -55,12 +55,10 @@ def fill(library: Library, encoder: Encoder, corpus: list[dict[str, str]], langu
         article = Article(id=str(number), text=text, language=languages[first])
         own = {0: tokens[first]} if first in tokens else {}
         unit = (vector / np.linalg.norm(vector)).astype(np.float32)
-        library.add(article, cut(article, [(0, len(text))]), {0: unit}, own)
+        return Addition(article, cut(article, [(0, len(text))]), {0: unit}, own)
 
     for start in track(range(0, count, TOGETHER), "adding"):
-        with library.writing():
-            for number in range(start, min(start + TOGETHER, count)):
-                add(number)
+        library.add_all([made(number) for number in range(start, min(start + TOGETHER, count))])
     library.load()
     library.settle()
 

@@ -31,15 +31,16 @@ Vectors = NDArray[np.float32]
 LEVELS = np.array([-1.510, -0.4528, 0.4528, 1.510], np.float32)
 EDGE = 0.9816
 
-# The levels as whole numbers, to 1 in 2,000 in proportion; and how many steps a number of the question has on each side.
+# The levels as whole numbers, to 1 in 2,000 in proportion, and how many steps there are for a number of the question on
+# either side of 0.
 STEPS = np.array([-10, -3, 3, 10], np.int8)
 FINENESS, TINY = np.float32(127), np.float32(1e-9)
 
 # Passages that are compared at once.
 AT_ONCE = 8
 
-# Four numbers in a byte, the first in the lowest bits; taken by two bytes, as one value of 8, which is many times as fast
-# as taking rows.
+# Four numbers in a byte, the first in the lowest bits; taken by two bytes, as one value of 8, which is many times as
+# fast as taking rows.
 EIGHTS = np.stack([STEPS[np.arange(1 << 16) >> shift & 3] for shift in range(0, 16, 2)], axis=1).view(np.uint64)[:, 0]
 
 
