@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Generic, TypeVar
@@ -124,6 +125,14 @@ class Hybrid:
         self._sampled = Held()
         self._matching: Remembered[Matches] = Remembered(2 * REMEMBERED)
         self._usual: Remembered[Background] = Remembered(REMEMBERED)
+        # How questions find themselves in the sample, told by other threads.
+        self._aside = ThreadPoolExecutor(thread_name_prefix="tokens")
+        self._sampled_late: Remembered[Future[Vectors]] = Remembered(REMEMBERED)
+
+    def begin(self, asked: Asked, source: Source) -> None:
+        """Have the sampled passages' tokens compared while the caller looks for the nearest passages."""
+        if self._tokens is not None and asked.tokens is not None:
+            self._late(asked, asked.tokens, source)
 
     def windows(
         self, asked: Asked, nearest: Sequence[Rows], alloweds: Sequence[Rows | None], source: Source, held: Held
@@ -245,6 +254,12 @@ class Hybrid:
         places = sample.few(COMPARED, COMPARED_ALL)
         return places, Stack(self.tokens(sample.rows[places], source.connection, self._sampled))
 
+    def _late(self, asked: Asked, tokens: Vectors, source: Source) -> tuple[Rows, Future[Vectors]]:
+        """Return the places of sampled passages, and how the question's tokens will be found in theirs."""
+        places, stack = self._stacked.get(source.change, lambda: self._stack(self.sample(source), source))
+        key = (asked.key, source.change)
+        return places, self._sampled_late.get(key, lambda: self._aside.submit(stack.maxsim, tokens))
+
     def _measured(self, asked: Asked, source: Source) -> Background:
         sample = self.sample(source)
         rows, codes = sample.rows, sample.languages
@@ -255,8 +270,8 @@ class Hybrid:
         )
         late, places = np.zeros(0, np.float32), np.zeros(0, np.int64)
         if self._tokens is not None and asked.tokens is not None:
-            places, stack = self._stacked.get(source.change, lambda: self._stack(sample, source))
-            late = stack.maxsim(asked.tokens)
+            places, comparing = self._late(asked, asked.tokens, source)
+            late = comparing.result()
         late, places = late[~np.isnan(late)], places[~np.isnan(late)]
         few = Usual.of(late, codes[places], rows[places], *USUAL_LATE)
         return Background(meaning, Followed.of(few, late, near[places], codes[places], meaning), sounds, words)

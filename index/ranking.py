@@ -152,6 +152,7 @@ class Ranking:
 
     def _window(self) -> tuple[int, ...]:
         """Return the rows of the window in their order."""
+        self.hybrid.begin(self.asked, self.source)
         if self.mode == "lexical":
             return tuple(self.hybrid.lexical(self.asked, self.source, self.allowed, MOST_LEXICAL, self.held).tolist())
         _, rows = self.source.index.search(self.asked.vector[None], NEAREST, self.allowed)
