@@ -227,11 +227,21 @@ class Engine:
                 deadline.check()
                 under_way.append((pool, encoding.submit(self._encode, pool, advance)))
                 if len(under_way) > 1:
-                    yield from self._keep(*under_way.popleft(), pending, together=serving)
+                    first, encoded = under_way.popleft()
+                    yield from self._keep(first, encoded.result(), pending, together=serving)
                     # While the next pool is encoded, the indexes take in what was kept.
                     self.library.load()
             while under_way:
-                yield from self._keep(*under_way.popleft(), pending, together=serving)
+                first, encoded = under_way.popleft()
+                yield from self._keep(first, encoded.result(), pending, together=serving)
+
+    def plan(self, drafts: Iterable[Draft]) -> Iterator[Pool]:
+        """Yield what `add` would encode and keep, pool by pool, for those who encode elsewhere: `encode` and `keep`."""
+        yield from self._pools(map(self._prepare, drafts), Counter())
+
+    def keep(self, pool: Pool, encoded: Encoded) -> Iterator[Outcome]:
+        """Write the articles of a pool, each in a transaction, and yield what became of them."""
+        yield from self._keep(pool, encoded, Counter(article.id for article, _, _ in pool), together=False)
 
     def search(
         self,
@@ -578,24 +588,12 @@ class Engine:
             yield pool
 
     def _encode(self, pool: Pool, advance: Callable[[int], None] | None) -> Encoded:
-        """Return the vectors of the passages to do, in order, and their token vectors made small."""
-        texts = [passages[position].text for _, passages, todo in pool for position in todo]
-        languages = [article.language for article, _, todo in pool for _ in todo]
-        codes: dict[int, bytes] = {}
-        space = self._compared()
+        return encode(self.encoder, self._compared(), pool, advance)
 
-        def keep(place: int, tokens: NDArray[np.float32]) -> None:
-            assert space is not None
-            codes[place] = space.compress(tokens, languages[place])
-
-        return self.encoder.encode_passages(texts, advance, keep if space else None), codes
-
-    def _keep(
-        self, pool: Pool, encoded: Future[Encoded], pending: Counter[str], *, together: bool
-    ) -> Iterator[Outcome]:
+    def _keep(self, pool: Pool, encoded: Encoded, pending: Counter[str], *, together: bool) -> Iterator[Outcome]:
         """Write the articles of a pool, `together` in one transaction or each in its own, and yield what became of
         them."""
-        vectors, codes = encoded.result()
+        vectors, codes = encoded
         places = itertools.count()
         additions = []
         for article, passages, todo in pool:
@@ -616,6 +614,23 @@ class Engine:
             if not pending[article.id]:
                 del pending[article.id]
             yield Outcome(article.id, action, len(addition.passages), article.language)
+
+
+def encode(
+    encoder: Encoder, space: TokenSpace | None, pool: Pool, advance: Callable[[int], None] | None = None
+) -> Encoded:
+    """Return the vectors of the passages of a pool that are to be encoded, in order, and their token vectors made
+    small, if there is a `space` for them; `advance(n)` is told of every n passages.
+    """
+    texts = [passages[position].text for _, passages, todo in pool for position in todo]
+    languages = [article.language for article, _, todo in pool for _ in todo]
+    codes: dict[int, bytes] = {}
+
+    def keep(place: int, tokens: NDArray[np.float32]) -> None:
+        assert space is not None
+        codes[place] = space.compress(tokens, languages[place])
+
+    return encoder.encode_passages(texts, advance, keep if space else None), codes
 
 
 def _encoding(serving: bool) -> ThreadPoolExecutor:

@@ -11,6 +11,7 @@ ServiceError
     ExchangeFailed        a library cannot be exported there, or an export is none, or not whole
     QuestionUnknown       there is no standing question of this id              (a LookupError too)
     BookUnreadable        the file of standing questions cannot be read or written
+    ClusterFailed         a cluster cannot be reached, or stopped working
     ExtraMissing          what is asked for needs a library that is not installed
     UnwritablePicture     the file of a picture cannot be written
     InvalidKeys           the file of API keys cannot be read, or a key cannot be made or found
@@ -69,6 +70,10 @@ class QuestionUnknown(ServiceError, LookupError):
 
 class BookUnreadable(ServiceError):
     """The file of standing questions cannot be read or written, or another process holds it for too long."""
+
+
+class ClusterFailed(ServiceError):
+    """A cluster that encodes cannot be reached, or stopped working; the message says what is kept."""
 
 
 class ExtraMissing(ServiceError):
