@@ -28,6 +28,7 @@ from service.reading import Draft, Refusal, count, read_lines, read_path
 from service.settings import Settings
 
 if TYPE_CHECKING:
+    from service.engine import Outcome
     from index import Library
     from service.engine import Engine
 
@@ -70,6 +71,16 @@ def add(
         str | None, typer.Option(metavar="L", help="Language of the articles; detected where absent.")
     ] = None,
     source: Annotated[str | None, typer.Option(metavar="S", help="Who published the articles.")] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Encode on the Ray cluster there; `local` begins one on this machine."),
+    ] = None,
+    ray_workers: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="How many models encode there; else one a card or machine.")
+    ] = None,
+    scratch: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A folder that all of the cluster see; in the library's, else.")
+    ] = None,
     data: Data = None,
     model: Model = None,
     backend: Backend = None,
@@ -96,7 +107,21 @@ def add(
                     yield replace(found, language=language or found.language, source=source or found.source)
 
         try:
-            for outcome in engine.add(drafts(), adding.encoded):
+            if ray is None:
+                added: Iterator[Outcome] = engine.add(drafts(), adding.encoded)
+            else:
+                from service import cluster
+
+                added = cluster.add(
+                    engine,
+                    drafts(),
+                    ray,
+                    scratch or settings.data / "encoding",
+                    workers=ray_workers,
+                    backend=settings.backend,
+                    advance=adding.encoded,
+                )
+            for outcome in added:
                 articles.append(
                     {
                         "id": outcome.article_id,
