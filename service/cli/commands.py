@@ -28,9 +28,8 @@ from service.reading import Draft, Refusal, count, read_lines, read_path
 from service.settings import Settings
 
 if TYPE_CHECKING:
-    from service.engine import Outcome
     from index import Library
-    from service.engine import Engine
+    from service.engine import Engine, Outcome
 
 app = typer.Typer(
     help="Ask in any language; get the passages that answer, whatever language they were written in.",
