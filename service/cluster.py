@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -31,6 +32,9 @@ PLAN = "plan.json"
 
 # An address of Ray's own that means: a cluster of this machine alone, begun and ended with the command.
 LOCAL = "local"
+
+# How long a cluster's address is given to answer, in seconds.
+PATIENCE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ class Job:
         return pools
 
     def plan(self, pools: Iterable[Pool]) -> int:
-        """Write down all pools, and return how many they are."""
+        """Write down all pools, those in which nothing is to be encoded as done; return how many they are."""
         self.discard()
         try:
             for part in ("todo", "done"):
@@ -81,6 +85,8 @@ class Job:
             number = 0
             for pool in pools:
                 _write(self.todo(number), _table([_told(*each) for each in pool]))
+                if not any(todo for _, _, todo in pool):
+                    _write(self.done(number), _table([]))
                 number += 1
             aside = self.folder / f"{PLAN}.part"
             aside.write_text(json.dumps({**self._told, "pools": number}))
@@ -233,6 +239,7 @@ def _cluster(address: str) -> Iterator[Any]:
             "Encoding on a cluster needs Ray, which is not installed (pip install 'dragoman[ray]'): install it, or add"
             " without --ray."
         ) from error
+    _reached(address)
     local: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"} if address == LOCAL else {}
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **local)
@@ -244,6 +251,16 @@ def _cluster(address: str) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _reached(address: str) -> None:
+    """Raise ClusterFailed where nobody listens at an address of host and port: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+        except (OSError, OverflowError) as error:
+            raise ClusterFailed(f"There is no Ray cluster at {address!r} ({_first(error)}).") from error
 
 
 def _told(article: Article, passages: Sequence[Any], todo: Sequence[int]) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def test_a_plan_of_another_model_is_refused(tmp_path: Path) -> None:
     """What another model would have encoded is of no use, and may be somebody's."""
     cluster.Job(tmp_path, "one", "f1", late=False).plan([])
 
-    with pytest.raises(ClusterFailed, match=r"planned for 'one', another model than the library's \\('two'\\)"):
+    with pytest.raises(ClusterFailed, match=r"planned for 'one', another model than the library's \('two'\)"):
         cluster.Job(tmp_path, "two", "f2", late=False).planned()
 
 
