@@ -88,7 +88,7 @@ async function add(jobs, done = () => {}) {
 let counts = { done: 0, all: 0 };
 function tally() {
   $("whole").max = counts.all;
-  $("whole").value = counts.done;
+  if (counts.all === 1 && !counts.done) $("whole").removeAttribute("value"); else $("whole").value = counts.done;
   $("counted").textContent = text("add.done", { done: counts.done, count: counts.all });
   $("stop").hidden = counts.done === counts.all;
 }

@@ -36,7 +36,7 @@ export function fill(state) {
   $("likely").checked = state.likely;
   for (const name of ["from", "to"]) $(name).value = state[name];
   $("from").max = state.to;
-  $("to").min = state.from;
+  $("to").min = state.from || $("from").min;
   $("clear").hidden = !many;
   $("filters-set").textContent = many ? number(many) : "";
   count(counted, state);

@@ -10,8 +10,11 @@ import * as reader from "./reader.js";
 import * as results from "./results.js";
 import { LANGUAGES, languageName, load, number, preferred, remember, remembered, text } from "./texts.js";
 
-// Where the reader was among the results when an article was opened.
-let left = null;
+// So many languages are told of at the beginning, those of most articles.
+const LANGUAGES_SHOWN = 24;
+
+// Where the reader was among the results when an article was opened, and the question that was shown last.
+let left = null, question = "";
 
 async function show(state = read()) {
   const view = state.article ? "article" : state.question ? "results" : "home";
@@ -21,7 +24,7 @@ async function show(state = read()) {
   $("welcome").hidden = view !== "home";
   $("results").hidden = view !== "results";
   $("reader").hidden = view !== "article";
-  if (document.activeElement !== $("question") || !$("question").value) $("question").value = state.question;
+  if (question !== state.question) $("question").value = question = state.question;
   document.title = state.question ? `${state.question} – Dragoman` : "Dragoman";
   if (view === "article") await reader.show(state);
   if (view === "results") {
@@ -41,7 +44,7 @@ async function holding() {
     $("held").textContent = articles ? told : text("held.nothing");
     $("whole-library").textContent = `${text("count.articles", { count: articles })} · ${text("count.passages", { count: passages })}`;
     const most = Object.entries(languages).sort(([, one], [, other]) => other - one);
-    $("languages-held").replaceChildren(...most.map(([code, many]) => element("li", {}, languageName(code), " ", element("span", { className: "many" }, number(many)))));
+    $("languages-held").replaceChildren(...most.slice(0, LANGUAGES_SHOWN).map(([code, many]) => element("li", {}, languageName(code), " ", element("span", { className: "many" }, number(many)))));
   } catch (problem) {
     $("held").textContent = problem.status === 401 ? "" : problem.message || text("trouble.offline");
   }
@@ -82,7 +85,7 @@ function listen() {
     const link = event.target.closest("a");
     if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
     if (link.matches(".open")) { event.preventDefault(); go({ article: link.dataset.article, passage: link.dataset.passage }); }
-    if (link.id === "home") { event.preventDefault(); go({ ...read("") }); $("question").value = ""; $("question").focus(); }
+    if (link.id === "home") { event.preventDefault(); go(read("")); $("question").value = ""; $("question").focus(); }
   });
   document.addEventListener("moved", (event) => show(event.detail));
   addEventListener("popstate", () => show());

@@ -10,13 +10,15 @@ import { languageName, text } from "./texts.js";
 import * as trouble from "./trouble.js";
 
 const LIMIT = 10;
-let shown = null, under = null;
+let shown = null, under = null, question = "";
 
 // Show the results of `state`, asked for where they are not those that are shown. Return whether they were there.
 export async function show(state) {
   const body = asked(state, { limit: LIMIT }), key = JSON.stringify(body);
   fill(state);
   if (key === shown) return true;
+  if (question !== state.question) scrollTo({ top: 0, behavior: "instant" });
+  question = state.question;
   shown = key;
   await ask(state, body, (answer) => {
     $("hits").replaceChildren();
@@ -51,6 +53,8 @@ async function ask(state, body, tell, more = {}) {
 }
 
 function page(answer, state, body) {
+  // Of a model without calibration nobody knows what is likely.
+  $("likely").closest("label").hidden = answer.answer.found === null;
   const first = $("hits").querySelectorAll(".hit").length;
   $("hits").append(...answer.hits.map((each) => element("li", { data: { level: each.relevance === null ? "unknown" : step(each.relevance) } }, hit(each, state))));
   divide();

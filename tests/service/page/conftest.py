@@ -21,6 +21,7 @@ from tests.service.conftest import served
 
 ROOT = Path(__file__).parents[3]
 SCREENSHOTS = ROOT / "screenshots"
+taken: list[Path] = []  # the folder, once a test takes pictures
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 
 
@@ -109,6 +110,7 @@ def visit(browser: Browser, address: str) -> Iterator[Opens]:
 @pytest.fixture(scope="package")
 def screenshots() -> Path:
     """The folder of the pictures that the tests take."""
+    taken.append(SCREENSHOTS)
     SCREENSHOTS.mkdir(exist_ok=True)
     for old in SCREENSHOTS.glob("*.png"):
         old.unlink()
@@ -117,7 +119,6 @@ def screenshots() -> Path:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say where the pictures are."""
-    if SCREENSHOTS.exists() and (taken := sorted(SCREENSHOTS.glob("*.png"))):
-        terminalreporter.write_line(
-            f"screenshots of the page: {SCREENSHOTS} ({', '.join(each.stem for each in taken)})"
-        )
+    for folder in taken:
+        names = ", ".join(sorted(each.stem for each in folder.glob("*.png")))
+        terminalreporter.write_line(f"screenshots of the page: {folder} ({names})")

@@ -5,6 +5,11 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from service.engine import Engine
+from service.reading import Draft
+from service.settings import Settings
+from service.web.app import create_app
+from tests.service.conftest import served
 from tests.service.page.conftest import Opens
 
 pytestmark = pytest.mark.model
@@ -153,3 +158,30 @@ def test_a_line_parts_what_may_answer_from_what_hardly_does(visit: Opens) -> Non
     before = page.locator("#hits > li:has(~ .divider)").evaluate_all("all => all.map(each => each.dataset.level)")
     assert set(after) == {"unlikely"}
     assert before[-1] != "unlikely"
+
+
+def test_another_question_begins_at_the_top(visit: Opens) -> None:
+    """Asked from far down in the results of the one before; and back leads to that one."""
+    page = visit(q="what happened", group="none", height=500)
+    expect(page.locator("#hits > li > .hit")).to_have_count(10)
+    page.evaluate("scrollTo(0, 1500)")
+    page.locator("#question").fill(REPAIR)
+    page.keyboard.press("Enter")
+    expect(page.locator("#hits > li > .hit").first).to_contain_text("12")
+    assert page.evaluate("scrollY") == 0
+    page.go_back()
+    expect(page.locator("#question")).to_have_value("what happened")
+
+
+def test_of_a_model_without_calibration_there_is_the_similarity_alone(
+    visit: Opens, settings: Settings, toy_engine: Engine
+) -> None:
+    """Nobody knows what is likely, so nothing is said to be, nor offered as a filter."""
+    list(toy_engine.add([Draft("নদী পানি বন্যা", id="flood", title="বন্যা", language="bn")]))
+    with served(create_app(settings, lambda: toy_engine)) as address:
+        page = visit(at=address, q="flood")
+        expect(page.locator("#hits .relevance")).to_have_text(re.compile(r"^similarity .?[\d.]+.?$"))
+        expect(page.locator(".nothing")).to_have_count(0)
+        expect(page.locator("#likely")).not_to_be_visible()
+        page.get_by_role("button", name="Why?").click()
+        expect(page.locator(".pairs button")).to_have_text("flood meets বন্যা")
