@@ -20,6 +20,7 @@ from index.errors import (
     LibraryError,
     ReadOnlyLibrary,
 )
+from index.filters import Filter
 from index.hybrid import Held
 from index.lock import WriterLock
 from index.migrations import KEEPING_TOKENS, SCHEMA
@@ -393,6 +394,15 @@ class Library(Searcher):
         """Return an article; raises ArticleNotFound, DamagedLibrary."""
         with self._store.reading() as connection:
             return self._found(connection, article_id)[1]
+
+    def articles(self, after: str = "", most: int = 100, where: Filter | None = None) -> list[Article]:
+        """Return the articles, at most so many, whose ids come after one, in their order (by UTF-8); DamagedLibrary.
+
+        Only those that a filter lets through. An article that comes or goes between two such pages is on one or on
+        none; every other is on one.
+        """
+        with self._store.reading() as connection:
+            return tables.articles_after(connection, after, most, *(where or Filter()).sql())
 
     def passages(self, article_id: str) -> list[Passage]:
         """Return an article's passages in their order; raises ArticleNotFound, DamagedLibrary."""

@@ -82,6 +82,14 @@ def find_article(connection: sqlite3.Connection, article_id: str) -> tuple[int, 
     return None if found is None else (found[0], read_article(found))
 
 
+def articles_after(
+    connection: sqlite3.Connection, after: str, most: int, condition: str, parameters: Sequence[object]
+) -> list[Article]:
+    """Return the first articles behind an id, in the order of ids, that a condition lets through, checked."""
+    told = f"SELECT {ARTICLE} FROM articles WHERE id > ? AND {condition} ORDER BY id LIMIT ?"
+    return [read_article(stored) for stored in connection.execute(told, (_key(after), *parameters, most))]
+
+
 def articles_by_number(connection: sqlite3.Connection, numbers: Iterable[int]) -> dict[int, Article]:
     """Return articles by number, checked."""
     found = {}

@@ -426,7 +426,7 @@ class SearchAnswer(Shape):
 
     query_language: QueryLanguage
     answer: Verdict
-    hits: list[HitOut | GroupOut]
+    hits: list[GroupOut | HitOut]  # in this order: what takes the first that fits takes the right one
     facets: dict[str, list[CountOut]] | None = Field(
         default=None,
         description="`language` and `source` of all that was searched, each counted without the filters on itself; null"
@@ -481,7 +481,7 @@ class Span(Shape):
     end: int
 
 
-class ArticleOut(Shape):
+class ArticleKept(Shape):
     """An article as it is kept."""
 
     id: str
@@ -492,7 +492,19 @@ class ArticleOut(Shape):
     source: str | None
     published_at: str | None
     metadata: dict[str, JsonValue]
+
+
+class ArticleOut(ArticleKept):
+    """An article as it is kept, and where in its text its passages are."""
+
     passages: list[Span]
+
+
+class ArticlesPage(Shape):
+    """Articles, in the order of their ids."""
+
+    articles: list[ArticleKept]
+    next: str | None = Field(description="`after` of the next page; null where this is the last")
 
 
 class PassageOut(Shape):

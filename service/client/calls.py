@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, ValidationError
 
@@ -14,11 +14,13 @@ from service.errors import Refused
 from service.wire import (
     ArticleIn,
     ArticleOut,
+    ArticlesPage,
     Group,
     Mode,
     OutcomeOut,
     Outcomes,
     PassageOut,
+    ReadOut,
     SearchRequest,
     SimilarAnswer,
     SimilarRequest,
@@ -46,6 +48,7 @@ class Call(Generic[Read]):
     path: str
     read: Callable[[int, bytes], Read]
     body: bytes | None = None
+    type: str = "application/json"
     gone: bool = False
     first: int = 0
 
@@ -107,6 +110,30 @@ def add(articles: Given | Sequence[Given]) -> Call[Outcomes]:
     """Add one article or several; all of them are durable when this returns, or none where one is malformed."""
     given = [articles] if isinstance(articles, Mapping | ArticleIn) else list(articles)
     return _post("/v1/articles", Outcomes, [_plain(each) for each in given])
+
+
+def articles(
+    *, limit: int = 20, after: str = "", languages: Sequence[str] = (), filter: Mapping[str, Any] | None = None
+) -> Call[ArticlesPage]:
+    """Return articles in the order of their ids, behind `after`: a page, whose `next` is `after` of the next one."""
+    given = {
+        "limit": limit,
+        "after": after,
+        "language": ",".join(languages) or None,
+        "filter": None if filter is None else json.dumps(filter, ensure_ascii=False),
+    }
+    return Call("GET", f"/v1/articles?{urlencode(_known(given))}", _shape(ArticlesPage))
+
+
+def add_file(name: str, content: bytes, *, language: str | None = None, source: str | None = None) -> Call[ReadOut]:
+    """Add the articles in a file, in the format that its name tells."""
+    given = urlencode(_known({"name": name, "language": language, "source": source}))
+    return Call("POST", f"/v1/files?{given}", _shape(ReadOut), content, type="application/octet-stream")
+
+
+def fetch(url: str, *, language: str | None = None, source: str | None = None, pages: int = 10) -> Call[ReadOut]:
+    """Add what is at a public address: a page, a file, or so many pages of a feed or a sitemap."""
+    return _post("/v1/fetch", ReadOut, _known({"url": url, "language": language, "source": source, "pages": pages}))
 
 
 def get(article_id: str) -> Call[ArticleOut]:

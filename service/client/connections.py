@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
@@ -13,7 +13,7 @@ from service.client import calls
 from service.client.calls import BATCH, BATCH_BYTES, Batches, Call, Given
 from service.client.retries import Retries
 from service.errors import NotFound, Refused, Unreachable
-from service.wire import OutcomeOut, Problem
+from service.wire import ArticleKept, OutcomeOut, Problem
 
 Asked = ParamSpec("Asked")
 Read = TypeVar("Read")
@@ -51,6 +51,9 @@ class Verbs:
     search = Verb(calls.search)
     similar = Verb(calls.similar)
     add = Verb(calls.add)
+    add_file = Verb(calls.add_file)
+    fetch = Verb(calls.fetch)
+    articles = Verb(calls.articles)
     get = Verb(calls.get)
     put = Verb(calls.put)
     delete = Verb(calls.delete)
@@ -114,6 +117,16 @@ class Client(Verbs):
         for call in batches.rest():
             yield from self.send(call).articles
 
+    def all_articles(
+        self, *, languages: Sequence[str] = (), filter: Mapping[str, Any] | None = None
+    ) -> Iterator[ArticleKept]:
+        """Yield every article, in the order of ids, or those that a filter lets through."""
+        after: str | None = ""
+        while after is not None:
+            page = self.articles(limit=100, after=after, languages=languages, filter=filter)
+            yield from page.articles
+            after = page.next
+
     def close(self) -> None:
         """Close the connection."""
         self._http.close()
@@ -172,6 +185,17 @@ class AsyncClient(Verbs):
             for outcome in (await self.send(call)).articles:
                 yield outcome
 
+    async def all_articles(
+        self, *, languages: Sequence[str] = (), filter: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[ArticleKept]:
+        """Yield every article, in the order of ids, or those that a filter lets through."""
+        after: str | None = ""
+        while after is not None:
+            page = await self.articles(limit=100, after=after, languages=languages, filter=filter)
+            for article in page.articles:
+                yield article
+            after = page.next
+
     async def close(self) -> None:
         """Close the connection."""
         await self._http.aclose()
@@ -197,7 +221,7 @@ def _headers(key: str | None) -> dict[str, str]:
 
 
 def _type(call: Call[Any]) -> dict[str, str]:
-    return {} if call.body is None else {"Content-Type": "application/json"}
+    return {} if call.body is None else {"Content-Type": call.type}
 
 
 def _pause(retries: Retries, attempt: int, answer: httpx2.Response | httpx2.TransportError) -> float | None:

@@ -19,6 +19,7 @@ REQUIRED: Mapping[tuple[str, str], Scope | None] = {
     ("GET", "/v1/status"): "read",
     ("GET", "/v1/search"): "read",
     ("POST", "/v1/search"): "read",
+    ("GET", "/v1/articles"): "read",
     ("GET", "/v1/articles/{article_id}"): "read",
     ("GET", "/v1/passages/{passage_id}"): "read",
     ("GET", "/v1/passages/{passage_id}/similar"): "read",

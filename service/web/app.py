@@ -57,6 +57,8 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        # What a generated client calls its functions.
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.service = shared
     app.include_router(routes.router)

@@ -7,6 +7,7 @@ from pydantic.json_schema import models_json_schema
 
 from service.dialects import EmbeddingsRequest, RerankRequest
 from service.web.access import needed
+from service.web.examples import EXAMPLES, PARAMETERS
 from service.web.problems import as_responses
 from service.wire import ArticleIn, FetchRequest, Problem, QuestionRequest, SearchRequest, SimilarRequest
 
@@ -60,9 +61,16 @@ def add_schemas(description: dict[str, Any]) -> None:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     description["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    for name, example in EXAMPLES.items():
+        schemas[name]["examples"] = [example]
     for template, path in description["paths"].items():
         for method, operation in path.items():
             responses = operation["responses"]
+            operation["summary"] = operation["description"].partition("\n")[0].rstrip(".")
+            for parameter in operation.get("parameters", ()):
+                if known := PARAMETERS.get(parameter["name"]):
+                    parameter["example"] = known[0]
+                    parameter.setdefault("description", known[1])
             if (scope := needed(method.upper(), template)) is not None:
                 operation["security"] = [{"key": []}, {}]  # or none, where keys are off
                 operation["description"] += f"\n\nNeeds a key of scope `{scope}` where keys are on."
@@ -70,3 +78,14 @@ def add_schemas(description: dict[str, Any]) -> None:
             if "422" in responses:
                 responses["422"] = as_responses(422)[422]
             responses.setdefault("500", as_responses(500)[500])
+            for each in [operation.get("requestBody", {}), *responses.values()]:
+                for content in each.get("content", {}).values():
+                    if (example := _example(content["schema"], schemas)) is not None:
+                        content["example"] = example
+
+
+def _example(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
+    """Return the first example of the shape that a schema names; None where it names none."""
+    named = schema.get("$ref") or next((each["$ref"] for each in schema.get("anyOf", ()) if "$ref" in each), "")
+    examples = schemas.get(named.rpartition("/")[2], {}).get("examples")
+    return examples[0] if examples else None

@@ -1,7 +1,8 @@
 """The routes: each reads a request, asks the engine off the event loop, and shapes the answer."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from anyio import CancelScope
 from fastapi import APIRouter, Depends, Query, Request
@@ -10,7 +11,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 import embed
 import index
-from service.engine import Engine
+from service.engine import Engine, with_codes
 from service.errors import InvalidRequest
 from service.reading import Draft
 from service.reading.jsonlines import draft
@@ -21,8 +22,10 @@ from service.web.problems import Malformed, as_responses, faults_of, summary
 from service.web.state import State, state
 from service.web.timing import Timed
 from service.wire import (
+    MAX_ID,
     ArticleIn,
     ArticleOut,
+    ArticlesPage,
     Fault,
     OutcomeOut,
     Outcomes,
@@ -32,6 +35,7 @@ from service.wire import (
     SimilarAnswer,
     SimilarRequest,
     StatusOut,
+    bounded,
 )
 
 router = APIRouter(dependencies=[Depends(admit)], route_class=Timed)
@@ -104,6 +108,39 @@ async def add(request: Request, shared: Shared) -> Response:
     """
     articles, listed = await bodies.read_articles(request, shared.settings.max_body_bytes)
     return shaped(Outcomes(articles=await write(request, shared, lambda: drafts(articles, listed))), 201)
+
+
+@router.get(
+    "/v1/articles",
+    response_model=ArticlesPage,
+    responses=as_responses(422, 503, 504),
+    tags=["articles"],
+)
+async def articles(
+    request: Request,
+    shared: Shared,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    after: Annotated[str, Query(max_length=MAX_ID, description="`next` of the page before")] = "",
+    language: Annotated[list[str] | None, Query(description="one or more, also as `bn,hi`")] = None,
+    filter: Annotated[str | None, Query(description="a filter as in a search, in JSON")] = None,
+) -> Response:
+    """Return articles as they are kept, in the order of their ids.
+
+    An article that comes or goes meanwhile may be left out; every other comes once.
+    """
+    if unknown := set(request.query_params) - {"limit", "after", "language", "filter"}:
+        raise Malformed(422, f"There is no parameter {min(unknown)!r}; there are after, filter, language, limit.")
+    where = index.parse_filter(
+        with_codes(read_filter(filter)), [embed.normalise(code) for code in codes(language) or ()]
+    )
+    library = shared.engine.library
+
+    def listed() -> ArticlesPage:
+        found = library.articles(after, limit + 1, where)
+        page = [shapes.kept_out(each) for each in found[:limit]]
+        return ArticlesPage(articles=page, next=page[-1].id if len(found) > limit else None)
+
+    return await shared.reads.run(lambda: shaped(listed()))
 
 
 @router.get(
@@ -291,6 +328,19 @@ def alike(shared: State, passage_id: str, asked: SimilarRequest) -> SimilarAnswe
 def codes(given: list[str] | None) -> list[str] | None:
     """Return the language codes of a parameter, which may come several times, and as `bn,hi`."""
     return [code.strip() for each in given for code in each.split(",")] if given else None
+
+
+def read_filter(given: str | None) -> dict[str, Any] | None:
+    """Return the filter in a parameter; raises InvalidFilter where that is no JSON object."""
+    if given is None:
+        return None
+    try:
+        found = json.loads(given)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise index.InvalidFilter('The filter is a JSON object, as {"source": "example"}.')
+    return bounded(found)
 
 
 def in_address(request: Request, shape: type[Asked], given: Mapping[str, object]) -> Asked:

@@ -10,6 +10,7 @@ from service.engine import Answer, Outcome
 from service.reranking import Reranked
 from service.why import Explanation, Share
 from service.wire import (
+    ArticleKept,
     ArticleOut,
     Characters,
     CountOut,
@@ -144,6 +145,11 @@ def about(article: index.Article) -> dict[str, Any]:
         "published_at": article.published_at,
         "metadata": dict(article.metadata),
     }
+
+
+def kept_out(article: index.Article) -> ArticleKept:
+    """Return an article in its shape on the wire, without its passages."""
+    return ArticleKept(text=article.text, id=article.id, **about(article))
 
 
 def article_out(article: index.Article, passages: Sequence[index.Passage]) -> ArticleOut:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 
 from service.client import AsyncClient, Client, Retries
 from service.client.connections import Verb, Verbs
@@ -256,3 +257,31 @@ def test_the_client_is_small_to_import() -> None:
     told = f"import sys, service.client; print([name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_operation_has_a_verb(app: FastAPI) -> None:
+    """What the service can be asked, the client can ask."""
+    twins = {"search_by_address", "similar_by_address"}  # the same as the bodies that the client sends
+    named = {"show": "get", "numbers": "metrics"}
+    asked = {each["operationId"] for path in app.openapi()["paths"].values() for each in path.values()} - twins
+    verbs = {name for name, verb in vars(Verbs).items() if isinstance(verb, Verb)}
+    assert {named.get(each, each) for each in asked} == verbs
+
+
+def test_all_articles_come_page_by_page(address: str) -> None:
+    """In the order of their ids, however many there are; of both clients."""
+    with Client(address) as client:
+        client.add([{"id": f"{n:03}", "text": "вода", "language": "ru", "metadata": {"n": n}} for n in range(230)])
+        assert [each.id for each in client.all_articles()] == [f"{n:03}" for n in range(230)]
+        assert [each.id for each in client.all_articles(languages=["ru"], filter={"metadata.n": {"gte": 228}})] == [
+            "228",
+            "229",
+        ]
+        told = client.add_file("note.txt", "Вода в реке.".encode(), source="desk")
+        assert [each.action for each in told.articles] == ["added"]
+
+    async def count() -> int:
+        async with AsyncClient(address) as client:
+            return len([each async for each in client.all_articles()])
+
+    assert asyncio.run(count()) == 231

@@ -12,9 +12,11 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from index import DamagedLibrary, LibraryBusy, LibraryFull, ReadOnlyLibrary
+from service import dialects, wire
 from service.engine import Engine
 from service.settings import Settings
 from service.web.app import create_app
+from service.web.examples import EXAMPLES, PARAMETERS
 from service.web.files import FOLDER
 from tests.service.conftest import wait_until
 
@@ -354,6 +356,86 @@ def test_the_description_is_complete(app: FastAPI) -> None:
             assert errors, (method, path)
             for code, each in errors.items():
                 assert list(each["content"]) == ["application/problem+json"], (method, path, code)
+
+
+def test_every_operation_is_told_in_full(app: FastAPI) -> None:
+    """A name, a summary and a description; each parameter with meaning and example; each answer with shape and example
+    that fits it; problems as errors.
+    """
+    description = app.openapi()
+    schemas = description["components"]["schemas"]
+    operations = [each for path in description["paths"].values() for each in path.values()]
+    names = [each["operationId"] for each in operations]
+    assert len(set(names)) == len(names)
+    for operation in operations:
+        name = operation["operationId"]
+        assert re.fullmatch("[a-z_]+", name), name
+        assert len(operation["summary"].split()) > 2, name
+        assert operation["description"].startswith(operation["summary"]), name
+        assert operation["tags"], name
+        for parameter in operation.get("parameters", ()):
+            assert parameter["description"], (name, parameter)
+            assert "example" in parameter, (name, parameter)
+        assert {"500"} < set(operation["responses"]) or name == "alive", name
+        contents = [("body", each) for each in [operation.get("requestBody", {})]] + [*operation["responses"].items()]
+        for code, each in contents:
+            for media_type, content in each.get("content", {}).items():
+                if "json" not in media_type or name in ("alive", "ready"):
+                    continue
+                assert content["schema"], (name, code)
+                told = content["schema"].get("$ref") or content["schema"]["anyOf"][0]["$ref"]
+                shape = told.rpartition("/")[2]
+                known = {**vars(wire), **vars(dialects)}
+                known[shape].model_validate(content["example"])
+                assert schemas[shape]["examples"][0] == content["example"]
+
+
+def test_every_example_is_of_a_shape_that_is_answered(app: FastAPI) -> None:
+    """None is left over from a shape that is gone."""
+    assert set(EXAMPLES) <= set(app.openapi()["components"]["schemas"])
+    used = {
+        each["name"]
+        for path in app.openapi()["paths"].values()
+        for one in path.values()
+        for each in one.get("parameters", ())
+    }
+    assert used == set(PARAMETERS)
+
+
+def test_articles_are_listed_in_pages(web: TestClient) -> None:
+    """In the order of their ids, those that languages and a filter let through, each once."""
+    web.post("/v1/articles", json=[FLOOD, BANK, *({"id": f"a{n}", "text": "вода", "language": "ru"} for n in range(3))])
+
+    def ids(**asked: Any) -> list[str]:
+        answer = web.get("/v1/articles", params=asked)
+        assert answer.status_code == 200, answer.text
+        return [each["id"] for each in answer.json()["articles"]]
+
+    first = web.get("/v1/articles", params={"limit": 3}).json()
+    assert ([each["id"] for each in first["articles"]], first["next"]) == (["a0", "a1", "a2"], "a2")
+    rest = web.get("/v1/articles", params={"limit": 3, "after": "a2"}).json()
+    assert ([each["id"] for each in rest["articles"]], rest["next"]) == (["bank", "flood"], None)
+    assert rest["articles"][1] == {
+        "id": "flood",
+        "title": "বন্যা",
+        "text": "নদী পানি বন্যা\n\nসেনাবাহিনী",
+        "language": "bn",
+        "url": None,
+        "source": "daily",
+        "published_at": "2023-05-06",
+        "metadata": {"desk": "weather"},
+    }
+    assert ids(language="bn,hi") == ["bank", "flood"]
+    assert ids(filter='{"metadata.desk": "weather"}') == ["flood"]
+    for asked in (
+        {"filter": "[]"},
+        {"filter": "{"},
+        {"filter": '{"colour": 1}'},
+        {"limit": 101},
+        {"language": "klingon"},
+        {"q": "a"},
+    ):
+        assert web.get("/v1/articles", params=asked).status_code == 422, asked
 
 
 def test_every_route_is_documented(app: FastAPI) -> None:
