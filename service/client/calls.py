@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -16,10 +16,14 @@ from service.wire import (
     ArticleOut,
     ArticlesPage,
     Group,
+    MatchesOut,
     Mode,
     OutcomeOut,
     Outcomes,
     PassageOut,
+    QuestionOut,
+    QuestionRequest,
+    QuestionsOut,
     ReadOut,
     SearchRequest,
     SimilarAnswer,
@@ -41,7 +45,8 @@ class Call(Generic[Read]):
     """A request, and `read`, which makes of the status and the body of its answer what the caller gets.
 
     `gone` says that what the request removes may be gone already by an earlier attempt of the same call; `first` is the
-    number of the body's first article in the stream that it is a batch of.
+    number of the body's first article in the stream that it is a batch of; `once` that a second attempt would do it
+    twice.
     """
 
     method: str
@@ -51,6 +56,7 @@ class Call(Generic[Read]):
     type: str = "application/json"
     gone: bool = False
     first: int = 0
+    once: bool = False
 
 
 def search(
@@ -175,6 +181,54 @@ def rerank(
     return _post("/v1/rerank", Reranking, _known(given))
 
 
+def add_question(
+    query: str,
+    *,
+    min_relevance: float | None = None,
+    languages: Sequence[str] = (),
+    filter: Mapping[str, Any] | None = None,
+    query_language: str | None = None,
+    webhook: str | None = None,
+) -> Call[QuestionOut]:
+    """Ask a standing question: articles that come from now on and answer it are told once each."""
+    given = {
+        "query": query,
+        "min_relevance": min_relevance,
+        "languages": list(languages) or None,
+        "filter": filter,
+        "query_language": query_language,
+        "webhook": webhook,
+    }
+    assert given.keys() == QuestionRequest.model_fields.keys()
+    return replace(_post("/v1/questions", QuestionOut, _known(given)), once=True)
+
+
+def questions() -> Call[QuestionsOut]:
+    """Return all standing questions."""
+    return Call("GET", "/v1/questions", _shape(QuestionsOut))
+
+
+def question(question_id: str) -> Call[QuestionOut]:
+    """Return a standing question, how much matched it, and how its webhook fares."""
+    return Call("GET", _question(question_id), _shape(QuestionOut))
+
+
+def remove_question(question_id: str) -> Call[None]:
+    """Remove a standing question, and what was found for it."""
+    return Call("DELETE", _question(question_id), _nothing, gone=True)
+
+
+def question_matches(question_id: str, *, after: int = 0, limit: int = 100) -> Call[MatchesOut]:
+    """Return what matched a question, in the order of finding, behind match number `after`."""
+    given = urlencode({"after": after, "limit": limit})
+    return Call("GET", f"{_question(question_id)}/matches?{given}", _shape(MatchesOut))
+
+
+def question_feed(question_id: str) -> Call[str]:
+    """Return what matched a question last, as an Atom feed."""
+    return Call("GET", f"{_question(question_id)}/feed", _text)
+
+
 def status() -> Call[StatusOut]:
     """Return how much the library holds and with what it was built."""
     return Call("GET", "/v1/status", _shape(StatusOut))
@@ -262,6 +316,10 @@ def _json(given: Any) -> bytes:
 
 def _article(article_id: str) -> str:
     return f"/v1/articles/{quote(article_id, safe='')}"
+
+
+def _question(question_id: str) -> str:
+    return f"/v1/questions/{quote(question_id, safe='')}"
 
 
 def _plain(article: Given) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from service.client import calls
 from service.client.calls import BATCH, BATCH_BYTES, Batches, Call, Given
-from service.client.retries import Retries
+from service.client.retries import BETWEEN, Retries
 from service.errors import NotFound, Refused, Unreachable
 from service.wire import ArticleKept, OutcomeOut, Problem
 
@@ -58,6 +58,12 @@ class Verbs:
     put = Verb(calls.put)
     delete = Verb(calls.delete)
     passage = Verb(calls.passage)
+    add_question = Verb(calls.add_question)
+    questions = Verb(calls.questions)
+    question = Verb(calls.question)
+    remove_question = Verb(calls.remove_question)
+    question_matches = Verb(calls.question_matches)
+    question_feed = Verb(calls.question_feed)
     embed = Verb(calls.embed)
     rerank = Verb(calls.rerank)
     status = Verb(calls.status)
@@ -95,7 +101,7 @@ class Client(Verbs):
                 answer = self._http.request(call.method, call.path, content=call.body, headers=_type(call))
             except httpx2.TransportError as error:
                 answer = error
-            pause = _pause(self._retries, attempt, answer)
+            pause = _pause(self._retries, call, attempt, answer)
             if pause is None:
                 return _read(call, attempt, answer, self._http.base_url)
             time.sleep(pause)
@@ -162,7 +168,7 @@ class AsyncClient(Verbs):
                 answer = await self._http.request(call.method, call.path, content=call.body, headers=_type(call))
             except httpx2.TransportError as error:
                 answer = error
-            pause = _pause(self._retries, attempt, answer)
+            pause = _pause(self._retries, call, attempt, answer)
             if pause is None:
                 return _read(call, attempt, answer, self._http.base_url)
             await asyncio.sleep(pause)
@@ -224,9 +230,15 @@ def _type(call: Call[Any]) -> dict[str, str]:
     return {} if call.body is None else {"Content-Type": call.type}
 
 
-def _pause(retries: Retries, attempt: int, answer: httpx2.Response | httpx2.TransportError) -> float | None:
+def _pause(
+    retries: Retries, call: Call[Any], attempt: int, answer: httpx2.Response | httpx2.TransportError
+) -> float | None:
+    """Return the seconds until the next attempt, None where there is none."""
     if isinstance(answer, httpx2.TransportError):
-        return retries.pause(attempt)
+        # Where nobody was reached nothing was done; where the answer was lost, nobody knows.
+        return retries.pause(attempt) if isinstance(answer, httpx2.ConnectError) or not call.once else None
+    if call.once and answer.status_code in BETWEEN:
+        return None
     return retries.pause(attempt, answer.status_code, answer.headers)
 
 

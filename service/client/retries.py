@@ -8,15 +8,19 @@ from email.utils import parsedate_to_datetime
 
 # Too many requests; a gateway found nobody; not ready or too busy; a gateway waited in vain.
 PASSING = frozenset({429, 502, 503, 504})
+# Of these, the ones after which the request may have been done.
+BETWEEN = frozenset({502, 504})
 
 
 @dataclass(frozen=True, slots=True)
 class Retries:
     """How often a request is sent again where nobody answered, or where the answer was that it passes (`PASSING`).
 
-    Every request of this API may be sent twice: what was added, replaced or deleted by the first is so after the
-    second. The pauses in seconds are what the server asks for (`Retry-After`), up to `longest`; where it asks for
-    nothing, `first`, twice that, and so on, each shortened by chance by up to a half so that a crowd comes apart.
+    Every request of this API may be sent twice, for what was added, replaced or deleted by the first is so after the
+    second, but that which asks a standing question: it is sent again only where the first was not heard.
+
+    The pauses in seconds are what the server asks for (`Retry-After`), up to `longest`; where it asks for nothing,
+    `first`, twice that, and so on, each shortened by chance by up to a half so that a crowd comes apart.
     """
 
     most: int = 3

@@ -68,7 +68,8 @@ def add_schemas(description: dict[str, Any]) -> None:
             responses = operation["responses"]
             operation["summary"] = operation["description"].partition("\n")[0].rstrip(".")
             for parameter in operation.get("parameters", ()):
-                if known := PARAMETERS.get(parameter["name"]):
+                name = parameter["name"]
+                if known := PARAMETERS.get(f"{operation['operationId']}.{name}", PARAMETERS.get(name)):
                     parameter["example"] = known[0]
                     parameter.setdefault("description", known[1])
             if (scope := needed(method.upper(), template)) is not None:

@@ -30,6 +30,20 @@ _HIT = {
     **_ABOUT,
 }
 _OUTCOME = {"id": "dhaka-flood", "action": "added", "passages": 1, "language": "bn"}
+_QUESTION = {
+    "id": "q-3f9a1c",
+    "query": "Which flights over Belarus are forbidden?",
+    "created_at": "2023-05-06T10:00:00+00:00",
+    "min_relevance": 0.6,
+    "languages": [],
+    "filter": None,
+    "query_language": None,
+    "webhook": None,
+    "matches": 1,
+    "pending": 0,
+    "failed": 0,
+    "error": None,
+}
 _SPAN = {"passage_id": _PASSAGE_ID, "position": 0, "start": 0, "end": 41}
 _KEPT = {"id": "dhaka-flood", "text": _TEXT, **_ABOUT}
 
@@ -54,6 +68,25 @@ EXAMPLES: Mapping[str, Any] = {
     "ArticleOut": {**_KEPT, "passages": [_SPAN]},
     "ArticlesPage": {"articles": [_KEPT], "next": "dhaka-flood"},
     "PassageOut": {**_SPAN, "article_id": "dhaka-flood", "text": _TEXT, **_ABOUT},
+    "QuestionOut": _QUESTION,
+    "QuestionsOut": {"questions": [_QUESTION]},
+    "MatchesOut": {
+        "matches": [
+            {
+                "number": 1,
+                "id": "m-7c21e0",
+                "found_at": "2023-05-06T12:30:00+00:00",
+                "article_id": "dhaka-flood",
+                "passage_id": _PASSAGE_ID,
+                "text": _TEXT,
+                "start": 0,
+                "end": 41,
+                "relevance": 0.9312,
+                "similarity": 0.604118,
+                **{name: _ABOUT[name] for name in ("title", "language", "url", "source", "published_at")},
+            }
+        ]
+    },
     "StatusOut": {
         "version": "0.1.0",
         "model": "intfloat/multilingual-e5-small",
@@ -84,15 +117,17 @@ EXAMPLES: Mapping[str, Any] = {
     },
 }
 
-# A value of each parameter, and what it means where the route does not say.
+# A value of each parameter, and what it means where the route does not say; by its name, or the operation's and its.
 PARAMETERS: Mapping[str, tuple[Any, str]] = {
     "article_id": ("dhaka-flood", "the article's id"),
     "passage_id": (_PASSAGE_ID, "the passage's id, as a search gives it"),
+    "question_id": ("q-3f9a1c", "the question's id"),
     "q": ("Which aircraft plant did Kim visit?", "the question"),
     "limit": (10, "how many, 1 to 100"),
     "language": (["bn", "hi"], "only these languages"),
     "cursor": ("bz4xMA", "`next_cursor` of the page before"),
     "after": ("dhaka-flood", "`next` of the page before"),
+    "question_matches.after": (0, "the number of the last match that is known"),
     "filter": ('{"source": "example"}', "a filter as in a search, in JSON"),
     "mode": ("hybrid", "`hybrid`, `dense`, `lexical` or `raw`"),
     "min_relevance": (0.5, "leaves out what is less likely to answer, 0 to 1"),

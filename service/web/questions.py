@@ -31,7 +31,7 @@ MOST = 1000
     openapi_extra=body("QuestionRequest"),
     tags=["questions"],
 )
-async def add(request: Request, shared: Shared) -> Response:
+async def add_question(request: Request, shared: Shared) -> Response:
     """Ask a standing question: articles that come from now on and answer it are told once each.
 
     They are told in its feed, under `matches`, and to its `webhook` if it has one, whose `secret` is in this answer
@@ -42,7 +42,7 @@ async def add(request: Request, shared: Shared) -> Response:
 
 
 @router.get("/v1/questions", response_model=QuestionsOut, responses=as_responses(503), tags=["questions"])
-def listed(shared: Shared) -> Response:
+def questions(shared: Shared) -> Response:
     """Return all standing questions."""
     book = Book(shared.settings.data)
     figures = book.figures()
@@ -52,17 +52,17 @@ def listed(shared: Shared) -> Response:
 @router.get(
     "/v1/questions/{question_id}", response_model=QuestionOut, responses=as_responses(404, 503), tags=["questions"]
 )
-def one(question_id: str, shared: Shared) -> Response:
+def question(question_id: str, shared: Shared) -> Response:
     """Return a standing question, how much matched it, and how its webhook fares."""
     book = Book(shared.settings.data)
-    question = book.get(question_id)
-    return shaped(shown(question, book.figures().get(question_id, {})))
+    found = book.get(question_id)
+    return shaped(shown(found, book.figures().get(question_id, {})))
 
 
 @router.delete(
     "/v1/questions/{question_id}", status_code=204, responses=as_responses(403, 404, 503), tags=["questions"]
 )
-def remove(question_id: str, shared: Shared) -> Response:
+def remove_question(question_id: str, shared: Shared) -> Response:
     """Remove a standing question, and what was found for it."""
     Book(shared.settings.data).remove(question_id)
     return Response(status_code=204)
@@ -74,7 +74,7 @@ def remove(question_id: str, shared: Shared) -> Response:
     responses=as_responses(404, 422, 503),
     tags=["questions"],
 )
-def matches(
+def question_matches(
     question_id: str,
     shared: Shared,
     after: Annotated[int, Query(ge=0, description="the number of the last match that is known")] = 0,
@@ -95,7 +95,7 @@ def matches(
     },
     tags=["questions"],
 )
-def feed(question_id: str, request: Request, shared: Shared) -> Response:
+def question_feed(question_id: str, request: Request, shared: Shared) -> Response:
     """Return what matched a question last, as an Atom feed."""
     book = Book(shared.settings.data)
     data = atom(book.get(question_id), book.latest(question_id), str(request.url))
@@ -117,7 +117,7 @@ def asked_for(shared: State, asked: QuestionRequest) -> QuestionOut:
             webhook = Webhooks(book).check(webhook, private=False)
         except FetchRefused as error:
             raise InvalidRequest(f"The webhook cannot be posted to: {error}.", "/webhook") from None
-    question = ask(
+    asked_now = ask(
         book,
         shared.engine.library,
         asked.query,
@@ -127,7 +127,7 @@ def asked_for(shared: State, asked: QuestionRequest) -> QuestionOut:
         filter=asked.filter,
         webhook=webhook,
     )
-    return shown(question, {}).model_copy(update={"secret": question.secret})
+    return shown(asked_now, {}).model_copy(update={"secret": asked_now.secret})
 
 
 def shown(question: Question, figures: dict[str, object]) -> QuestionOut:

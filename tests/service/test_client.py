@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from service.client import AsyncClient, Client, Retries
 from service.client.connections import Verb, Verbs
 from service.errors import NotFound, Refused, Unreachable
-from service.wire import ArticleIn, GroupOut, HitOut, SearchRequest, SimilarRequest
+from service.wire import ArticleIn, GroupOut, HitOut, QuestionRequest, SearchRequest, SimilarRequest
 
 AT_ONCE = Retries(first=0.001)
 HEAVY = ["embed", "index", "torch", "numpy", "faiss", "tantivy", "fastapi", "starlette", "uvicorn", "typer", "pandas"]
@@ -166,6 +166,31 @@ def test_a_deletion_that_was_done_and_not_heard_of_is_done() -> None:
     assert asked == ["DELETE /v1/articles/a"]
 
 
+def test_what_would_be_done_twice_is_sent_again_only_where_it_was_not_heard() -> None:
+    """A standing question whose answer was lost may be there already."""
+    for given, tries in ((httpx2.ReadTimeout("slow"), 1), (httpx2.Response(504), 1), (httpx2.ConnectError("no"), 4)):
+        answer, asked = answering(*[given] * tries)
+        with (
+            Client(transport=httpx2.MockTransport(answer), retries=AT_ONCE) as client,
+            pytest.raises((Unreachable, Refused)),
+        ):
+            client.add_question("water")
+        assert len(asked) == tries
+
+
+@pytest.mark.model
+def test_standing_questions(seeds_address: str) -> None:
+    """They are asked, listed, told of and removed."""
+    with Client(seeds_address) as client:
+        asked = client.add_question("water", min_relevance=0.1, languages=["ru"])
+        assert [each.id for each in client.questions().questions] == [asked.id]
+        assert client.question(asked.id).languages == ["ru"]
+        assert client.question_matches(asked.id).matches == []
+        assert "<feed" in client.question_feed(asked.id)
+        client.remove_question(asked.id)
+        assert client.questions().questions == []
+
+
 def test_a_stream_is_added_in_batches_and_acknowledged_as_it_goes(address: str) -> None:
     """No more than a batch is read ahead of what was acknowledged, and every article is acknowledged in order."""
     given: list[int] = []
@@ -231,7 +256,11 @@ def test_the_async_client_tries_again() -> None:
 
 def test_the_client_takes_what_the_service_takes() -> None:
     """Every member of a request is an argument, and every verb says what it does."""
-    for verb, shape in ((Verbs.search, SearchRequest), (Verbs.similar, SimilarRequest)):
+    for verb, shape in (
+        (Verbs.search, SearchRequest),
+        (Verbs.similar, SimilarRequest),
+        (Verbs.add_question, QuestionRequest),
+    ):
         arguments = set(inspect.signature(verb.make).parameters) - {"passage_id"}
         assert arguments == set(shape.model_fields)
     for name, verb in vars(Verbs).items():

@@ -21,8 +21,10 @@ def generated(app: FastAPI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     description = tmp_path / "openapi.json"
     description.write_text(json.dumps(app.openapi()), encoding="utf-8")
     name = "dragoman_generated"
+    # A feed is text to it.
+    settings = ConfigFile(post_hooks=[], content_type_overrides={"application/atom+xml": "text/plain"})
     config = Config.from_sources(
-        ConfigFile(post_hooks=[]), MetaType.NONE, description, "utf-8", overwrite=False, output_path=tmp_path / name
+        settings, MetaType.NONE, description, "utf-8", overwrite=False, output_path=tmp_path / name
     )
     assert [(each.header, each.detail) for each in generator.generate(config=config)] == []
     monkeypatch.syspath_prepend(tmp_path)
