@@ -72,7 +72,7 @@ def sessions(page: str) -> list[tuple[str, str]]:
     return found
 
 
-PAGES = ["README.md", "docs/http-api.md", "docs/clients.md"]
+PAGES = ["README.md", "docs/http-api.md", "docs/clients.md", "docs/tutorial.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -81,9 +81,10 @@ def test_the_sessions_of_a_page_print_what_it_shows(page: str, server: str, tmp_
     shown = [(command, output) for command, output in sessions(page) if not command.startswith("make ")]
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
-    script = bin_folder / "dragoman"
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m service.cli "$@"\n', encoding="utf-8")
-    script.chmod(0o755)
+    for name, what in (("dragoman", "-m service.cli"), ("python", "")):
+        script = bin_folder / name
+        script.write_text(f'#!/bin/sh\nexec {sys.executable} {what} "$@"\n', encoding="utf-8")
+        script.chmod(0o755)
     shutil.copytree(ROOT / "seeds", tmp_path / "seeds")
     environment = {
         **os.environ,
@@ -115,3 +116,33 @@ def test_the_python_of_a_page_runs(page: str, server: str, capsys: pytest.Captur
         exec(compile(block.replace(ADDRESS, server), page, "exec"), {})
 
     assert capsys.readouterr().out
+
+
+DOCUMENTS = sorted(
+    [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "benchmarks" / "results.md", *ROOT.glob("docs/*.md")]
+)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.name)
+def test_links_and_commands_lead_somewhere(page: Path) -> None:
+    """Every link within the repository is to a file that is there and a heading in it; benchmarks named exist."""
+    text = page.read_text(encoding="utf-8")
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)", text):
+        place = (page.parent / target).resolve() if target else page
+        assert place.exists(), target
+        assert not anchor or anchor in anchors(place), (target, anchor)
+    for module in re.findall(r"python -m (benchmarks\.\w+)", text):
+        assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    """No page of the documentation is out of reach."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [page.name for page in ROOT.glob("docs/*.md") if f"(docs/{page.name})" not in text] == []

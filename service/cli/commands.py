@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.cli import completion
+from service.cli.completion import BACKENDS, GENERATIONS, one_of
 from service.cli.terminal import (
     Adding,
     bar,
@@ -48,11 +50,22 @@ Model = Annotated[
     typer.Option("--model", metavar="NAME", help="sentence-transformers model, by name or path (DRAGOMAN_MODEL)."),
 ]
 Backend = Annotated[
-    str | None, typer.Option("--backend", help="auto, openvino or torch (DRAGOMAN_BACKEND).", metavar="NAME")
+    str | None,
+    typer.Option(
+        "--backend",
+        help="auto, openvino or torch (DRAGOMAN_BACKEND).",
+        metavar="NAME",
+        autocompletion=one_of(*BACKENDS),
+    ),
 ]
 Generation = Annotated[
     str,
-    typer.Option("--generation", metavar="G", help="serving, or other: what `reembed` builds, or what served before."),
+    typer.Option(
+        "--generation",
+        metavar="G",
+        help="serving, or other: what `reembed` builds, or what served before.",
+        autocompletion=one_of(*GENERATIONS),
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 MODES = "hybrid: all evidence; dense: meaning alone; lexical: words and sounds; raw: plain cosine."
@@ -164,18 +177,24 @@ def search(
         float | None,
         typer.Option(min=0, max=1, help="Only passages that answer with at least this probability."),
     ] = None,
-    mode: Annotated[str, typer.Option(help=MODES)] = "hybrid",
+    mode: Annotated[str, typer.Option(help=MODES, autocompletion=one_of(*completion.MODES))] = "hybrid",
     explain: Annotated[bool, typer.Option("--explain", help="Tell why each matched: which word met which.")] = False,
     facets: Annotated[
         bool, typer.Option("--facets", help="Count what is searched, by language and by source.")
     ] = False,
-    group: Annotated[str, typer.Option(help=GROUPS)] = "none",
+    group: Annotated[str, typer.Option(help=GROUPS, autocompletion=one_of(*completion.GROUPS))] = "none",
     queries: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Ask every question of a file: JSON lines as in BEIR, or id, tab, question."),
     ] = None,
     format: Annotated[
-        str | None, typer.Option(metavar="F", help="With --queries: trec, a run file of articles.", show_default="trec")
+        str | None,
+        typer.Option(
+            metavar="F",
+            help="With --queries: trec, a run file of articles.",
+            show_default="trec",
+            autocompletion=one_of("trec"),
+        ),
     ] = None,
     generation: Generation = "serving",
     data: Data = None,
@@ -381,7 +400,7 @@ def serve(
 @told
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="corpus.jsonl, queries.jsonl, qrels/test.tsv (BEIR layout).")],
-    mode: Annotated[str, typer.Option(help=MODES)] = "hybrid",
+    mode: Annotated[str, typer.Option(help=MODES, autocompletion=one_of(*completion.MODES))] = "hybrid",
     pairs: Annotated[
         str | None, typer.Option(metavar="P", help="Only these pairs, question:passages: en:bn,bn:en.")
     ] = None,
@@ -401,7 +420,11 @@ def evaluate(
     ] = False,
     compare: Annotated[
         tuple[str, str] | None,
-        typer.Option(metavar="A B", help="Two modes side by side, and how likely their difference is chance."),
+        typer.Option(
+            metavar="A B",
+            autocompletion=one_of(*completion.MODES),
+            help="Two modes side by side, and how likely their difference is chance.",
+        ),
     ] = None,
     run: Annotated[
         Path | None,

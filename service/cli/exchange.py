@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.cli.commands import AsJson, Backend, Data, Generation, Model, _engine, _existing, _settings, app
+from service.cli.completion import TABLES, one_of
 from service.cli.terminal import bar, clean, out, told
 
 if TYPE_CHECKING:
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 def export(
     destination: Annotated[Path, typer.Argument(metavar="DEST", help="A folder that is not there yet.")],
     format: Annotated[
-        str, typer.Option(metavar="F", help="jsonl: JSON lines; parquet (extra: pip install dragoman[parquet]).")
+        str,
+        typer.Option(
+            metavar="F",
+            help="jsonl: JSON lines; parquet (extra: pip install dragoman[parquet]).",
+            autocompletion=one_of(*TABLES),
+        ),
     ] = "jsonl",
     generation: Generation = "serving",
     data: Data = None,

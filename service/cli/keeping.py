@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from service.cli import completion
 from service.cli.commands import MODES, AsJson, Backend, Data, _engine, _existing, _library, _mode, _settings, app
+from service.cli.completion import one_of
 from service.cli.terminal import bar, clean, out, say, stop, told
 
 if TYPE_CHECKING:
@@ -102,7 +104,9 @@ def reembed(
         Path | None,
         typer.Option("--report", metavar="JUDGMENTS", help="Show what changes on judgments of the library's articles."),
     ] = None,
-    mode: Annotated[str, typer.Option(help=f"With --report. {MODES}")] = "hybrid",
+    mode: Annotated[
+        str, typer.Option(help=f"With --report. {MODES}", autocompletion=one_of(*completion.MODES))
+    ] = "hybrid",
     data: Data = None,
     backend: Backend = None,
     as_json: AsJson = False,

@@ -6,6 +6,7 @@ from typing import Annotated, get_args
 import typer
 
 from service.cli.commands import AsJson, Data, _settings
+from service.cli.completion import SCOPES, one_of
 from service.cli.terminal import out, print_rows, say, told
 from service.keys import Keys, Scope
 
@@ -21,7 +22,12 @@ app = typer.Typer(
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the key is called, here and in the audit log.")],
     scope: Annotated[
-        str, typer.Option(metavar="SCOPE", help="read; write: read, add and delete; admin: all there is.")
+        str,
+        typer.Option(
+            metavar="SCOPE",
+            autocompletion=one_of(*SCOPES),
+            help="read; write: read, add and delete; admin: all there is.",
+        ),
     ] = "read",
     data: Data = None,
     as_json: AsJson = False,

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -515,3 +516,58 @@ def test_every_command_and_option_is_documented() -> None:
         for parameter in parameters:
             for option in (each for each in parameter.opts if each.startswith("--") and each != "--help"):
                 assert option in section, (name, option)
+
+
+def every_command(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command there is, and those of each group."""
+    yield path, command
+    for name, each in getattr(command, "commands", {}).items():
+        yield from every_command(each, (*path, name))
+
+
+def test_every_command_and_option_has_a_line_of_help() -> None:
+    """`--help` leaves nothing unsaid, in groups of commands too."""
+    import typer
+
+    commands = list(every_command(typer.main.get_command(app)))
+    assert len(commands) > 20
+    for path, command in commands:
+        assert (command.help or "").strip().endswith("."), path
+        for parameter in command.params:
+            assert (parameter.help or "").strip(), (path, parameter.name)
+
+
+def completed(*words: str) -> list[str]:
+    """What bash is offered after these words, the last of which is being typed."""
+    environment = {
+        "_DRAGOMAN_COMPLETE": "complete_bash",
+        "COMP_WORDS": " ".join(words),
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    return CliRunner().invoke(app, [], prog_name="dragoman", env=environment).stdout.split()
+
+
+def test_the_shell_completes_commands_options_and_words() -> None:
+    """Every command, every long option, and the words of options that take one of a few."""
+    import typer
+
+    commands = dict(every_command(typer.main.get_command(app)))
+    for path, command in commands.items():
+        if names := list(getattr(command, "commands", {})):
+            assert completed("dragoman", *path, "") == names
+        for option in (each for parameter in command.params for each in parameter.opts if each.startswith("--")):
+            if path:
+                assert option in completed("dragoman", *path, option[:-1]), (path, option)
+    for words in (
+        ("search", "--mode", "hybrid dense lexical raw"),
+        ("search", "--group", "none article story"),
+        ("search", "--format", "trec"),
+        ("search", "--backend", "auto openvino torch"),
+        ("evaluate", "--compare", "hybrid dense lexical raw"),
+        ("reembed", "--mode", "hybrid dense lexical raw"),
+        ("status", "--generation", "serving other"),
+        ("export", "--format", "jsonl parquet"),
+        ("keys", "create", "--scope", "read write admin"),
+    ):
+        assert completed("dragoman", *words[:-1], "") == words[-1].split(), words
+    assert completed("dragoman", "search", "--mode", "d") == ["dense"]
