@@ -36,6 +36,7 @@ from embed import (
 from index import (
     Addition,
     Article,
+    ArticleNotFound,
     Count,
     Filter,
     Group,
@@ -487,6 +488,14 @@ class Engine:
             [(articles.get(row), chance) for row, chance in zip(own.tolist(), chances.tolist(), strict=True)]
             for own, chances in zip(rows, relevance, strict=True)
         ]
+
+    def has(self, article_id: str) -> bool:
+        """Return whether there is an article."""
+        try:
+            self.library.get(article_id)
+        except ArticleNotFound:
+            return False
+        return True
 
     def delete(self, article_id: str) -> bool:
         """Remove an article for good; return whether there was one."""

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,12 +26,13 @@ from service.cli.terminal import (
     told,
 )
 from service.errors import InvalidSetting
-from service.reading import Draft, Refusal, count, read_lines, read_path
 from service.settings import Settings
 
 if TYPE_CHECKING:
+    from embed import BackendName
     from index import Library
-    from service.engine import Engine, Outcome
+    from service.cli.adding import Adds
+    from service.engine import Engine
 
 app = typer.Typer(
     help="Ask in any language; get the passages that answer, whatever language they were written in.",
@@ -78,11 +79,19 @@ Languages = Annotated[
 @app.command()
 @told
 def add(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, folders, or - for JSON lines.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH...", help="Files, folders, addresses (https://), or - for JSON lines."),
+    ],
     language: Annotated[
         str | None, typer.Option(metavar="L", help="Language of the articles; detected where absent.")
     ] = None,
     source: Annotated[str | None, typer.Option(metavar="S", help="Who published the articles.")] = None,
+    pages: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Of a feed or a sitemap, how many pages are asked for.")
+    ] = 1000,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on: add what comes or changes, until Ctrl-C.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="With --watch: delete articles of files that go.")] = False,
     ray: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="Encode on the Ray cluster there; `local` begins one on this machine."),
@@ -98,71 +107,76 @@ def add(
     backend: Backend = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add articles: plain text, Markdown, HTML, JSON lines. What has not changed since costs nothing."""
+    """Add articles from files, folders and addresses. What has not changed since costs nothing."""
+    from service.cli.adding import Intake, expected, found_at, is_address, sentence
+
     settings = _settings(data=data, model=model, backend=backend)
     if language is not None:
         [language] = _languages([language], "--language")
-    refused: list[dict[str, str]] = []
-    articles: list[dict[str, Any]] = []
+    if watch and (as_json or any(path == "-" or is_address(path) for path in paths)):
+        raise typer.BadParameter("It is for files and folders, and not with --json.", param_hint="--watch")
+    if watch and ray is not None:
+        raise typer.BadParameter("It is not for a cluster.", param_hint="--watch")
+    if delete and not watch:
+        raise typer.BadParameter("It is for --watch.", param_hint="--delete")
+    if watch:
+        _watch(paths, settings, language, source, delete)
+        return
     failure = ""
-    total = None if "-" in paths else sum(count(Path(path)) for path in paths)
-    with _engine(settings, create=True) as engine, Adding(total, quiet=as_json) as adding:
-
-        def drafts() -> Iterator[Draft]:
-            for found in _read(paths, settings.max_article_bytes):
-                if isinstance(found, Draft) and (reason := _unusable(found)):
-                    found = Refusal(found.where, reason)
-                if isinstance(found, Refusal):
-                    refused.append({"where": found.where, "reason": found.reason})
-                    adding.refused(found.where, found.reason)
-                else:
-                    yield replace(found, language=language or found.language, source=source or found.source)
-
+    with _engine(settings, create=True) as engine, Adding(expected(paths), quiet=as_json) as adding:
+        intake = Intake(engine, adding, language, source)
+        if ray is not None:
+            intake.adds = _on_cluster(engine, ray, scratch or settings.data / "encoding", ray_workers, settings.backend)
         try:
-            if ray is None:
-                added: Iterator[Outcome] = engine.add(drafts(), adding.encoded)
-            else:
-                from service import cluster
-
-                added = cluster.add(
-                    engine,
-                    drafts(),
-                    ray,
-                    scratch or settings.data / "encoding",
-                    workers=ray_workers,
-                    backend=settings.backend,
-                    advance=adding.encoded,
-                )
-            for outcome in added:
-                articles.append(
-                    {
-                        "id": outcome.article_id,
-                        "action": outcome.action,
-                        "passages": outcome.passages,
-                        "language": outcome.language,
-                    }
-                )
-                adding.kept(outcome.action, outcome.article_id, outcome.passages, outcome.language)
+            for found in found_at(paths, settings, engine, pages):
+                intake.add(found)
         except KeyboardInterrupt:
             failure = "interrupted"
         except Exception as error:
-            if not articles:
+            if not intake.articles:
                 raise
             failure = str(error)
-    counts = {
-        action: sum(each["action"] == action for each in articles) for action in ("added", "replaced", "unchanged")
-    }
     if as_json:
-        out(json.dumps({**counts, "refused": refused, "articles": articles}, ensure_ascii=False))
+        out(json.dumps(intake.report(), ensure_ascii=False))
     elif sys.stdout.isatty():
-        told_counts = [f"{count} {action}" for action, count in {**counts, "refused": len(refused)}.items() if count]
-        out(", ".join(told_counts) or "There was nothing to add.")
+        out(sentence(intake.every()) or "There was nothing to add.")
+    elif summary := sentence(intake.every()):
+        say(summary)
     if failure:
-        stop(f"{failure}. {len(articles)} articles are kept; the same command again goes on after them")
-    if refused:
+        stop(f"{failure}. {len(intake.articles)} articles are kept; the same command again goes on after them")
+    if intake.refused:
         raise typer.Exit(1)
-    if not articles:
+    if not intake.articles and not intake.skipped:
         stop("there was nothing to add")
+
+
+def _on_cluster(engine: "Engine", address: str, scratch: Path, workers: int | None, backend: "BackendName") -> "Adds":
+    """Return what adds articles that are encoded on a Ray cluster."""
+    from service import cluster
+
+    return lambda drafts, advance: cluster.add(
+        engine, drafts, address, scratch, workers=workers, backend=backend, advance=advance
+    )
+
+
+def _watch(paths: list[str], settings: Settings, language: str | None, source: str | None, deleting: bool) -> None:
+    """Add what is in folders, and go on until Ctrl-C."""
+    from service.cli.adding import Intake, sentence
+    from service.cli.watching import Watcher, alarms, at_signals
+
+    roots = [Path(path) for path in paths]
+    for root in roots:
+        if not root.exists():
+            stop(f"{root}: no such file or directory")
+    stopping = threading.Event()
+    ringing = alarms(roots, stopping)
+    with _engine(settings, create=True) as engine, Adding(None, quiet=False, lines=True) as adding:
+        begin = partial(Intake, engine, adding, language, source)
+        watcher = Watcher(roots, begin, settings.max_article_bytes, deleting, stop=stopping)
+        say(f"watching {', '.join(paths)}; Ctrl-C stops")
+        with at_signals(stopping):
+            watcher.follow(ringing)
+        say(f"stopped; {sentence(watcher.done) or 'nothing was added'}")
 
 
 @app.command()
@@ -619,24 +633,3 @@ def _existing(settings: Settings, generation: str = "serving") -> Any:
     if info is None:
         raise LibraryAbsent(f"there is no library in {settings.data}; `dragoman add` makes one, --data names another")
     return folder, info
-
-
-def _read(paths: list[str], limit: int) -> Iterator[Draft | Refusal]:
-    """Yield what is read from the paths."""
-    for path in paths:
-        if path == "-":
-            yield from read_lines(sys.stdin.buffer, "standard input", limit)
-        else:
-            yield from read_path(Path(path), limit)
-
-
-def _unusable(draft: Draft) -> str | None:
-    """Return why a draft cannot be added, if so: its language is none."""
-    from embed import UnknownLanguage, normalise
-
-    try:
-        if draft.language is not None:
-            normalise(draft.language)
-    except UnknownLanguage as error:
-        return str(error)
-    return None

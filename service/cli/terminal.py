@@ -103,10 +103,10 @@ def bar() -> Iterator[Callable[[str, float], None] | None]:
 
 
 class Adding:
-    """How far `add` has come: a bar on a terminal, else a line an article, nothing where JSON is due."""
+    """How far `add` has come: a bar on a terminal, else, or where `lines` are wanted, one an article; none for JSON."""
 
-    def __init__(self, total: int | None, quiet: bool) -> None:
-        self._lines = not quiet and not sys.stdout.isatty()
+    def __init__(self, total: int | None, quiet: bool, lines: bool = False) -> None:
+        self._lines = lines or (not quiet and not sys.stdout.isatty())
         self._progress = None
         if not self._lines and sys.stderr.isatty():
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -136,13 +136,13 @@ class Adding:
         elif self._progress:
             self._progress.advance(self._task)
 
-    def refused(self, where: str, reason: str) -> None:
-        """Tell that something was not read, and why."""
+    def passed(self, action: str, where: str, reason: str) -> None:
+        """Tell that something was refused or skipped, and why."""
         if self._progress:
             self._progress.advance(self._task)
-            self._progress.console.print(clean(f"refused {where}: {reason}"), markup=False, highlight=False)
+            self._progress.console.print(clean(f"{action} {where}: {reason}"), markup=False, highlight=False)
         else:
-            say(f"refused {where}: {reason}")
+            say(f"{action} {where}: {reason}")
 
     def __enter__(self) -> "Adding":
         if self._progress:

@@ -8,9 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from index import ArticleNotFound
 from service import deadline
-from service.engine import Engine
 from service.errors import UnreadableInput
 from service.fetching import Visits, Web
 from service.reading import Draft, Refusal, Skipped, read_bytes
@@ -81,10 +79,9 @@ async def fetch(request: Request, shared: Shared) -> Response:
     asked = await bodies.read_one(request, FetchRequest, shared.settings.max_body_bytes)
     if asked.language is not None:
         check_language(asked.language, "/language")
-    engine = shared.engine
     web = Web(
         shared.fetcher,
-        Visits(shared.settings.visits_path, lambda id: exists(engine, id)),
+        Visits(shared.settings.visits_path, shared.engine.has),
         shared.settings.max_article_bytes,
     )
     found = await shared.fetches.run(in_time, web, asked)
@@ -103,15 +100,6 @@ def in_time(web: Web, asked: FetchRequest) -> Found:
             )
             break
     return found
-
-
-def exists(engine: Engine, article_id: str) -> bool:
-    """Return whether the library has an article."""
-    try:
-        engine.library.get(article_id)
-    except ArticleNotFound:
-        return False
-    return True
 
 
 async def _added(request: Request, shared: State, found: Found, language: str | None, source: str | None) -> Response:
