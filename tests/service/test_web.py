@@ -478,6 +478,8 @@ def test_the_files_of_the_page_are_its_own(web: TestClient) -> None:
         assert "innerHTML" not in answer.text
         waiting += [f"page/{each}" for each in re.findall(r'from "\./([\w.]+)"', answer.text)]
     assert {"page/page.js", "page/texts.js", "page/why.js", "page/style.css", "page/icon.svg"} <= seen
+    modules = {path for path in seen if path.endswith(".js")} - {"page/page.js", "page/theme.js"}
+    assert set(re.findall(r'rel="modulepreload" href="([^"]+)"', page)) == modules  # none waits for another
     assert seen == {f"page/{each.name}" for each in FOLDER.iterdir() if each.is_file()} - {"page/index.html"}
 
 

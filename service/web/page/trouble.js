@@ -19,13 +19,14 @@ export function tell(place, problem, again) {
   const tries = waiting.get(place)?.tries ?? 0;
   clear(place);
   const left = element("span", { className: "left", ariaHidden: "true" });
-  const button = element("button", { type: "button" }, text("trouble.again"));
+  // What was wrong with a request is wrong the next time too.
+  const button = problem.passes || problem.status >= 500 ? element("button", { type: "button" }, text("trouble.again")) : null;
   place.replaceChildren(element("div", { className: "trouble" },
     element("p", {}, element("strong", {}, head(problem))),
     detail("p", problem),
-    element("p", {}, button, left)));
+    button ? element("p", {}, button, left) : null));
   const retry = () => { stop(place); again(); };
-  button.addEventListener("click", retry);
+  button?.addEventListener("click", retry);
   if (!problem.passes) return;
   let seconds = Math.max(problem.after, Math.min(3 * 2 ** tries, 60));
   const count = () => {

@@ -64,6 +64,15 @@ def test_dark_and_light_follow_the_system_until_one_is_chosen(visit: Opens) -> N
     expect(page.locator("body")).to_have_css("background-color", light)
 
 
+def test_nothing_moves_for_who_asks_for_less_motion(visit: Opens) -> None:
+    """No transition runs, and an article is at its passage at once."""
+    page = visit(q="bridge")
+    button = page.locator("#open-add")
+    expect(button).to_have_css("transition-duration", "0s")
+    page.emulate_media(reduced_motion="no-preference")
+    expect(button).to_have_css("transition-duration", "0.12s, 0.12s")
+
+
 def test_the_keyboard_alone_suffices(visit: Opens) -> None:
     """From the question along the hits, why and its like, into an article and back, and to the list of keys."""
     page = visit(q="How long will the repair of the bridge take?")

@@ -25,6 +25,7 @@ def test_what_the_service_does_not_take_is_told_with_its_reason(visit: Opens) ->
     expect(trouble.locator("strong")).to_have_text("El servicio no acepta esto.")
     expect(trouble.locator(".detail")).to_contain_text("nonsense")
     expect(trouble.locator(".detail")).to_have_attribute("lang", "en")
+    expect(trouble.get_by_role("button")).to_have_count(0)  # the same again would be refused again
     expect(page.locator("#hits > li")).to_have_count(0)
 
 
