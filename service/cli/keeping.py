@@ -63,6 +63,8 @@ def restore(
         out(clean(f"what was there is now {aside}"))
         if (aside / "keys.json").exists():
             out(clean(f"a backup holds no keys: copy keys.json from {aside} to let the same callers in as before"))
+        if (aside / "questions.sqlite").exists():
+            out(clean(f"a backup holds no standing questions: copy questions.sqlite from {aside} to go on asking them"))
     out(clean(f"{settings.data} holds {manifest.articles} articles, {manifest.passages} passages, checked"))
 
 

@@ -50,11 +50,13 @@ def test_keys_and_the_audit_log_are_in_no_backup(data: Path, tmp_path: Path) -> 
     """A backup has the library and its manifest alone; a restore says where the keys of before are."""
     run("keys", "create", "desk")
     (data / "audit.jsonl").write_text("{}\n")
+    (data / "questions.sqlite").touch()
     run("backup", tmp_path / "kept")
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["library.sqlite", "manifest.json"]
     told = run("restore", tmp_path / "kept", "--force").stdout
     [aside] = tmp_path.glob(f"{data.name}.replaced-*")
     assert "copy keys.json from" in told
+    assert "copy questions.sqlite from" in told
     assert (aside / "keys.json").exists()
     assert not (data / "keys.json").exists()
 
