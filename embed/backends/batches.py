@@ -74,10 +74,13 @@ def spans(tokenizer: Any, prompt: str, edges: tuple[int, int], text: str) -> lis
     """
     encoding = tokenizer.encode(prompt + encodable(text))
     before, after = edges
+    shift = len(prompt)
     found = []
     for start, end in encoding.offsets[before : len(encoding.ids) - after]:
-        start, end = max(start - len(prompt), 0), max(end - len(prompt), 0)
-        piece = text[start:end]
-        start += len(piece) - len(piece.lstrip())
-        found.append((start, max(start, end - (len(piece) - len(piece.rstrip())))))
+        start, end = max(start - shift, 0), max(end - shift, 0)
+        while start < end and text[start].isspace():
+            start += 1
+        while start < end and text[end - 1].isspace():
+            end -= 1
+        found.append((start, end))
     return found

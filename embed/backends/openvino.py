@@ -57,9 +57,11 @@ class Disagreement(Exception):
 class OpenVinoEncoder:
     """An encoder that runs a converted model on the CPU, in 8-bit integers and bfloat16 where the CPU has them.
 
-    Two forms of the graph are compiled: one for a query at a time, at once, and one for the most passages a
-    second, when the first passages come. Queries over the window are truncated; of a passage over it,
-    the vector is the mean of its parts', so that nothing in it is lost. Safe to use from many threads.
+    Three forms of the graph are compiled: at once one for a query by itself, which takes all cores, and when the first
+    come, those for several queries and for passages, of a stream for each core, which wait for no other's thread. They
+    give the same vectors. Those of queries are their own, so that none waits for a passage. Queries over the window are
+    truncated; of a passage over it, the vector is the mean of its parts', so that nothing in it is lost. Safe to use
+    from many threads.
     """
 
     def __init__(self, folder: Path, *, name: str, fingerprint: str) -> None:
@@ -73,7 +75,7 @@ class OpenVinoEncoder:
         self._pad: int = settings["pad"]
         self._agreement: float = settings["agreement"]
         self._folder = folder
-        self._passages: Any = None
+        self._forms: dict[Role, _Requests] = {}
         self._counted: dict[str, list[int]] = {}
         self._compiling = threading.Lock()
         self._core = openvino().Core()
@@ -112,7 +114,8 @@ class OpenVinoEncoder:
         vectors = np.zeros((len(texts), self.dim), np.float32)
         if texts:
             ids = [self._truncated(encoding) for encoding in self._encodings(texts, "query")]
-            self._run(self._queries, ids, vectors, self._edges["query"], keep=keep)
+            requests = self._queries if len(ids) == 1 else self._throughput("query")
+            self._run(requests, ids, vectors, self._edges["query"], keep=keep)
         return vectors
 
     def encode_passages(
@@ -136,7 +139,9 @@ class OpenVinoEncoder:
                     keep(start + i, tokens)
 
             own = self._edges["passage"]
-            self._run(self._throughput(), ids, vectors[start : start + POOL], own, advance, kept if keep else None)
+            self._run(
+                self._throughput("passage"), ids, vectors[start : start + POOL], own, advance, kept if keep else None
+            )
             for i in sorted(long):
                 vectors[start + i], tokens = self._long(pool[i])
                 if keep:
@@ -170,7 +175,7 @@ class OpenVinoEncoder:
         vectors = np.zeros((len(cut), self.dim), np.float32)
         tokens: dict[int, NDArray[np.float32]] = {}
         ids = [self._truncated(encoding) for encoding in cut]
-        self._run(self._throughput(), ids, vectors, self._edges["passage"], keep=tokens.__setitem__)
+        self._run(self._throughput("passage"), ids, vectors, self._edges["passage"], keep=tokens.__setitem__)
         return unit_mean(vectors), np.concatenate([tokens[i] for i in range(len(cut))])
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -232,7 +237,9 @@ class OpenVinoEncoder:
 
         `keep` is given the tokens of each but those at its `edges`, so many at the start and so many at the end.
         """
-        batches = by_length([self._padded_length(len(one)) for one in ids], TOKENS, MOST)
+        lengths = [self._padded_length(len(one)) for one in ids]
+        # Of few texts each stream has its share.
+        batches = by_length(lengths, min(TOKENS, -(-sum(lengths) // requests.streams)), MOST)
         before, after = edges
 
         def encode(batch: list[int]) -> tuple[list[int], NDArray[np.float32]]:
@@ -247,16 +254,15 @@ class OpenVinoEncoder:
             if advance:
                 advance(len(batch))
 
-    def _throughput(self) -> _Requests:
+    def _throughput(self, role: Role) -> _Requests:
         with self._compiling:
-            if self._passages is None:
+            if role not in self._forms:
                 # A stream for each core, up to where the batches of a pool are too few to feed them all.
                 streams = min(cores(), 16)
                 # Not pinned: while passages are encoded, articles are read and written on the same cores.
                 options = {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": cores(), "ENABLE_CPU_PINNING": False}
-                self._passages = _Requests(self._compile(options))
-            requests: _Requests = self._passages
-            return requests
+                self._forms[role] = _Requests(self._compile(options))
+            return self._forms[role]
 
     def _compile(self, options: dict[str, Any]) -> Any:
         precision = {"INFERENCE_PRECISION_HINT": "bf16" if has_bfloat16(self._core) else "f32"}

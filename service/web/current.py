@@ -140,7 +140,8 @@ class Current:
         engine = self._open_engine()
         try:
             engine.library.load()
-            engine.questions(["Is the service ready?"])
+            for together in (1, 2):  # the model has a form for one question, and another for several
+                engine.questions(["Is the service ready?"] * together)
         except BaseException:
             engine.close()
             raise
