@@ -9,7 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Generic, TypeVar
 
@@ -22,6 +22,7 @@ from index.changes import Change
 from index.dense import DenseIndex, Place
 from index.errors import DamagedLibrary
 from index.fusion import Evidence
+from index.held import Held
 from index.languages import Languages
 from index.lexicon import Field, Lexicon, among
 from index.neutral import Neutral
@@ -58,9 +59,6 @@ BOUND = 4.0
 # Questions of which it is remembered what is usual and which terms match: paging and evaluation ask them again.
 REMEMBERED = 2048
 
-# Bytes of tokens that are held while many questions are ranked.
-HELD = 500_000_000
-
 FIELDS: tuple[Field, Field] = ("sounds", "words")
 
 
@@ -89,14 +87,6 @@ class Asked:
     def key(self) -> bytes:
         """Return what tells the question from others."""
         return self.text.encode(errors="replace") + b"\0" + self.vector.tobytes()
-
-
-@dataclass(slots=True)
-class Held:
-    """What is read of passages, kept while several questions are ranked: tokens by row."""
-
-    tokens: dict[int, Tokens] = field(default_factory=dict)
-    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,17 +269,16 @@ class Hybrid:
     def tokens(self, rows: Rows, connection: sqlite3.Connection, held: Held) -> list[Tokens]:
         """Return the tokens of each row as they are kept; of a row that has none, none."""
         assert self._tokens is not None
-        if held.size > HELD:
-            held.tokens, held.size = {}, 0
-        unknown = [row for row in rows.tolist() if row not in held.tokens]
+        found = held.of(rows)
+        unknown = [row for row in rows.tolist() if row not in found]
         kept = tables.tokens_of(connection, unknown) if unknown else {}
         for row in unknown:
             code = kept.get(row, b"")
             if not self._tokens.sound(code):
                 raise DamagedLibrary(damage(f"The token vectors of row {row} are not what was written"))
-            held.tokens[row] = self._tokens.read(code)
-            held.size += len(code)
-        return [held.tokens[row] for row in rows.tolist()]
+            found[row] = self._tokens.read(code)
+        held.keep({row: found[row] for row in unknown})
+        return [found[row] for row in rows.tolist()]
 
     def _shared(
         self, asked: Asked, name: Field, rows: Rows, source: Source, alloweds: Sequence[Rows | None]

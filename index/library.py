@@ -21,7 +21,6 @@ from index.errors import (
     ReadOnlyLibrary,
 )
 from index.filters import Filter
-from index.hybrid import Held
 from index.lock import WriterLock
 from index.migrations import KEEPING_TOKENS, SCHEMA
 from index.neutral import Neutral
@@ -419,7 +418,8 @@ class Library(Searcher):
     def tokens(self, rows: Sequence[int]) -> dict[int, Vectors]:
         """Return by row the neutral token vectors (t, width) that are kept, none of a row without; DamagedLibrary."""
         with self._store.reading() as connection:
-            found = self.hybrid.tokens(np.array(rows, np.int64), connection, Held())
+            held = self._holding(connection, changes.current(connection))
+            found = self.hybrid.tokens(np.array(rows, np.int64), connection, held)
         assert self.token_space is not None
         return dict(zip(rows, map(self.token_space.restore, found), strict=True))
 

@@ -1,7 +1,7 @@
 """One question's ranking at one change of the library: the window that all evidence orders, pages, groups."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,8 @@ from index import grouping, tables
 from index.cursor import Cursor
 from index.dense import Place, best
 from index.grouping import GROUPED, Found
-from index.hybrid import NEAREST, WINDOW, Asked, Held, Hybrid, Source, similarity
+from index.held import Held
+from index.hybrid import NEAREST, WINDOW, Asked, Hybrid, Source, similarity
 from index.lexicon import among
 from index.neutral import Neutral
 from index.records import Group, Mode
@@ -46,7 +47,7 @@ class Ranking:
     allowed: Rows | None
     hybrid: Hybrid
     neutral: Neutral
-    held: Held = field(default_factory=Held)
+    held: Held
 
     def page(self, limit: int, after: Cursor | None, least: float | None) -> Opening:
         """Return the places of a page and one more where there is one.

@@ -20,7 +20,8 @@ from index.filters import Filter
 from index.fusion import Evidence
 from index.grouping import Found
 from index.guard import Guard
-from index.hybrid import NEAREST, WINDOW, Asked, Held, Hybrid, Source
+from index.held import Held
+from index.hybrid import NEAREST, WINDOW, Asked, Hybrid, Source
 from index.lexical import Lexical
 from index.lexicon import Lexicon, among
 from index.neutral import Neutral
@@ -152,7 +153,7 @@ class Searcher:
         ranked = [np.full((len(vectors), k), -1, np.int64) for _ in wheres]
 
         def ask(source: Source, _: Rows | None) -> list[Rows]:
-            held = self._holding(source.change)
+            held = self._holding(source.connection, source.change)
             alloweds = self._filtered(source, wheres)
             depth = max(k, NEAREST) if mode == "hybrid" else k
             nearest = [source.index.search(vectors, depth, allowed)[1] for allowed in alloweds]
@@ -191,7 +192,7 @@ class Searcher:
         first, relevance = np.full(shape, -1, np.int64), np.zeros(shape, np.float32)
 
         def ask(source: Source, _: Rows | None) -> tuple[Rows, Vectors]:
-            held = self._holding(source.change)
+            held = self._holding(source.connection, source.change)
             alloweds = self._filtered(source, wheres)
             depth = NEAREST if mode == "hybrid" else 1
             nearest = [source.index.search(vectors, depth, allowed) for allowed in alloweds]
@@ -236,13 +237,20 @@ class Searcher:
         """Return for each filter the rows, ascending, that it lets through; None for all."""
         return [self._selection.rows(source.connection, where, source.change) if where else None for where in wheres]
 
-    def _holding(self, change: Change) -> Held:
-        """Return what was read while other questions were ranked at this change."""
+    def _holding(self, connection: sqlite3.Connection, change: Change) -> Held:
+        """Return what other questions read that is still so at this change, which the connection sees."""
         at, held = self._held
-        if at != change:
-            held = Held()
-            self._held = change, held
+        if at == change:
+            return held
+        if at is not None and at.number > change.number:
+            return Held()  # another search is ahead of this one: it is not sent back
+        held = Held() if at is None else held.followed(connection, at)
+        self._held = change, held
         return held
+
+    def _ranking(self, asked: Asked, mode: Mode, source: Source, allowed: Rows | None) -> Ranking:
+        held = self._holding(source.connection, source.change)
+        return Ranking(asked, mode, source, allowed, self.hybrid, self._neutral, held)
 
     def _judged(self, asked: Asked, rows: Rows, source: Source, held: Held) -> NDArray[np.float64]:
         """Return the relevance of rows, or where it is not known their similarity."""
@@ -295,7 +303,7 @@ class Searcher:
             return self._grouped(asked, query, mode, where, limit, after, min_relevance, phrases, without, group, mark)
 
         def ask(source: Source, allowed: Rows | None) -> Opening:
-            ranking = Ranking(asked, mode, source, allowed, self.hybrid, self._neutral)
+            ranking = self._ranking(asked, mode, source, allowed)
             return ranking.page(limit, after, min_relevance)
 
         with self._consistent(mode, where, ask, phrases, without) as (connection, found):
@@ -430,7 +438,7 @@ class Searcher:
         """Return a page of groups, each as its best hit."""
 
         def ask(source: Source, allowed: Rows | None) -> tuple[list[list[Found]], Cursor]:
-            ranking = Ranking(asked, mode, source, allowed, self.hybrid, self._neutral)
+            ranking = self._ranking(asked, mode, source, allowed)
             return ranking.groups(limit, after, least, group)
 
         with self._consistent(mode, where, ask, phrases, without) as (connection, (groups, start)):

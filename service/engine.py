@@ -427,10 +427,11 @@ class Engine:
         if space is None or question.tokens is None:
             return [None] * len(hits)
         query = space.query(question.tokens[0], question.languages[0])
-        kept = self.library.tokens([hit.row for hit in hits])
+        cut = self._sentences.of(hits)
+        kept = self.library.tokens([hit.row for hit, told in zip(hits, cut, strict=True) if told.only is None])
         found: list[tuple[int, int] | None] = []
-        for hit, told in zip(hits, self._sentences.of(hits), strict=True):
-            best = told.best(query, kept[hit.row])
+        for hit, told in zip(hits, cut, strict=True):
+            best = told.only or told.best(query, kept[hit.row])
             found.append(None if best is None else (hit.passage.start + best[0], hit.passage.start + best[1]))
         return found
 

@@ -51,6 +51,8 @@ def test_a_text_has_the_same_vector_in_any_company(encoder: Encoder) -> None:
     together = encoder.encode_passages(TEXTS)
     alone = np.concatenate([encoder.encode_passages([text]) for text in TEXTS])
     np.testing.assert_allclose(together, alone, atol=5e-3)
+    asked = np.concatenate([encoder.encode_queries([text]) for text in TEXTS])
+    np.testing.assert_allclose(encoder.encode_queries(TEXTS), asked, atol=5e-3)
     backwards = encoder.encode_passages(TEXTS[::-1])[::-1]
     np.testing.assert_allclose(together, backwards, atol=5e-3)
 
