@@ -78,7 +78,9 @@ class Usual:
         itself = np.stack([inside.astype(np.float64), own, own**2])
         nothing = (0.0, 0.0, 0.0)
         whole = np.array(self.sums[""])[:, None] - itself
-        of_language = np.array([self.sums.get(code, nothing) for code in languages]).reshape(-1, 3).T - itself
+        names = {code: place for place, code in enumerate(dict.fromkeys(languages))}
+        sums = np.array([self.sums.get(code, nothing) for code in names]).reshape(-1, 3)
+        of_language = sums[[names[code] for code in languages]].T - itself
         known = np.full(len(given), self.mean), np.full(len(given), self.deviation)
         return drawn(of_language, *drawn(whole, *known, KNOWN_PRIOR, KNOWN_PRIOR))
 

@@ -348,7 +348,7 @@ class Searcher:
             rows = rows if allowed is None else rows[among(rows, allowed)]
             if not len(rows):
                 return []
-            similar, chances = self.hybrid.judge(asked, rows, source, self._holding(source.change))
+            similar, chances = self.hybrid.judge(asked, rows, source, self._holding(source.connection, source.change))
             if chances is None:
                 raise NotCalibrated(
                     f"Relevance is not known for the model {self.model!r}, so nothing can be told by it."
