@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx2
@@ -21,7 +22,6 @@ from embed.default_model import NAME
 from embed.sources import find
 from index import Library, generations
 from service.cli import app
-from tests.service.conftest import wait_until
 from tests.test_crash import write_articles
 
 pytestmark = pytest.mark.model
@@ -58,18 +58,17 @@ def command(*arguments: object) -> list[str]:
 
 def articles(data: Path, which: generations.Which) -> int:
     """Return how many articles a generation holds; none where it is not there yet."""
-    try:
-        info = Library.describe(generations.folder(data, which))
-    except LookupError:
+    if which == "other" and generations.read(data).other is None:
         return 0
+    info = Library.describe(generations.folder(data, which))
     return info.articles if info else 0
 
 
 def test_another_real_model_is_gone_over_to_and_back(
     model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed half way it goes on; both generations find; the report tells both models' measures; a running server goes
-    over and back by itself, and no request fails.
+    """Killed half way it goes on; both generations answer the questions of the report, the deeper model better; a
+    running server goes over and back by itself, and no request fails.
     """
     data, other = tmp_path / "library", shallow(tmp_path / "six-layers")
     monkeypatch.setenv("DRAGOMAN_DATA", str(data))
@@ -87,7 +86,9 @@ def test_another_real_model_is_gone_over_to_and_back(
 
     with subprocess.Popen(command("reembed", "--model", other), stdout=subprocess.DEVNULL) as killed:
         try:
-            wait_until(lambda: articles(data, "other") > 0 if generations.read(data).other else False, 120)
+            while articles(data, "other") == 0:
+                assert killed.poll() is None, "it ended without a word"
+                time.sleep(0.1)
         finally:
             killed.send_signal(signal.SIGKILL)
     done = articles(data, "other")
@@ -98,14 +99,11 @@ def test_another_real_model_is_gone_over_to_and_back(
     for which, name in (("serving", NAME), ("other", str(other))):
         assert json.loads(run("status", "--generation", which, "--json"))["model"] == name
         assert "No problems" in run("verify", "--generation", which)
-        asked = ("search", "By how much did trade between Russia and Belarus grow?", "--limit", "3", "--json")
-        found = [hit["article_id"] for hit in json.loads(run(*asked, "--generation", which))["hits"]]
-        assert "hi:2" in found, (which, found)
 
     report = json.loads(run("reembed", "--report", JUDGMENTS, "--json"))
     assert (report["a"]["model"], report["b"]["model"]) == (NAME, str(other))
     compared = report["comparison"]["pooled"]
-    assert 0 < compared["b"] <= compared["a"] <= 1
+    assert 0.3 < compared["b"] < compared["a"] <= 1
 
     with subprocess.Popen(
         command("serve", "--port", 0),
