@@ -73,12 +73,15 @@ class Fetcher:
         return self._follow(address, self._limit, given, polite=True)
 
     def _follow(self, address: str, limit: int, headers: Mapping[str, str], *, polite: bool) -> Fetched:
-        """Follow redirects, and check each address on the way as if it had been asked for."""
+        """Follow redirects, and check each address on the way as if it had been asked for.
+
+        `polite` is for all but robots.txt itself, of which what is beyond the limit is not looked at.
+        """
         url = parse(address, self._private_hosts)
         for _ in range(MAX_HOPS + 1):
             if polite:
                 self._wait(url)
-            found = self._once(url, limit, headers)
+            found = self._once(url, limit, headers, cut=not polite)
             if isinstance(found, Fetched):
                 return found
             url = parse(str(found), self._private_hosts)
@@ -98,16 +101,17 @@ class Fetcher:
         """Return a site's robots.txt; "" where there is none; None where the site fails to say (RFC 9309, 2.3.1)."""
         try:
             fetched = self._follow(address, MAX_ROBOTS_BYTES, {}, polite=False)
-        except TooLarge:
-            return ""
         except Unsuccessful as error:
             return "" if 400 <= error.status < 500 and error.status != 429 else None
         except httpx2.InvalidURL:
             return None
         return (fetched.data or b"").decode(errors="replace")
 
-    def _once(self, url: httpx2.URL, limit: int, conditions: Mapping[str, str]) -> Fetched | httpx2.URL:
-        """Ask one address; return what it answers, or the address that it redirects to."""
+    def _once(self, url: httpx2.URL, limit: int, conditions: Mapping[str, str], *, cut: bool) -> Fetched | httpx2.URL:
+        """Ask one address; return what it answers, or the address that it redirects to.
+
+        Of a body over the limit the first part is returned where it may be `cut`.
+        """
         deadline = time.monotonic() + self._seconds
         backend = Pinned(self._resolve, self._private_hosts, deadline)
         target = httpcore2.URL(
@@ -115,7 +119,7 @@ class Fetcher:
         )
         host = url.netloc.decode("ascii")
         headers = {"Host": host, "User-Agent": AGENT, "Accept": "*/*", "Accept-Encoding": "gzip", "Connection": "close"}
-        sent = [(name.encode(), value.encode("latin-1")) for name, value in {**headers, **conditions}.items()]
+        sent = [(name.encode(), value.encode("latin-1", "ignore")) for name, value in {**headers, **conditions}.items()]
         try:
             with (
                 httpcore2.ConnectionPool(ssl_context=self._ssl, network_backend=backend) as pool,
@@ -129,10 +133,10 @@ class Fetcher:
                 if answer.status != 200:
                     raise Unsuccessful(answer.status)
                 length = told.get("content-length", "")
-                if length.isdecimal() and int(length) > limit:
+                if length.isdecimal() and int(length) > limit and not cut:
                     raise _too_large(limit)
                 chunks = unpacked(answer.iter_stream(), told.get("content-encoding", "identity"), limit)
-                data = _joined(chunks, limit, deadline)
+                data = _joined(chunks, limit, deadline, cut)
         except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
             raise FetchRefused(f"no answer from {host}: {str(error) or type(error).__name__}") from None
         except httpcore2.TimeoutException:
@@ -172,14 +176,16 @@ def unpacked(chunks: Iterator[bytes], encoding: str, limit: int) -> Iterator[byt
         raise FetchRefused("the server's answer is damaged: it cannot be unpacked") from None
 
 
-def _joined(chunks: Iterator[bytes], limit: int, deadline: float) -> bytes:
+def _joined(chunks: Iterator[bytes], limit: int, deadline: float, cut: bool) -> bytes:
     body = bytearray()
     for chunk in chunks:
         remaining(deadline)
         body += chunk
         if len(body) > limit:
-            raise _too_large(limit)
-    return bytes(body)
+            if not cut:
+                raise _too_large(limit)
+            break
+    return bytes(body[:limit])
 
 
 def _too_large(limit: int) -> TooLarge:

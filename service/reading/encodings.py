@@ -116,7 +116,7 @@ def known(label: str | None) -> str | None:
     """Return the encoding that a label means, None for none and for one that nobody knows."""
     try:
         name = codecs.lookup(label or "").name
-        b"".decode(name)  # a codec that is not for text (zlib) fails here
+        "a".encode(name)  # a codec that is not for text (zlib) fails here
     except (LookupError, ValueError):
         return None
     return _MEANT.get(name, name)

@@ -287,6 +287,25 @@ def test_robots_txt_is_obeyed(local: Site, ours: Fetcher) -> None:
     assert [path for path, _ in local.asked] == ["/robots.txt", "/a/public"]
 
 
+def test_of_a_huge_robots_txt_the_beginning_holds(local: Site, ours: Fetcher) -> None:
+    """A megabyte of it is not read, and what stands first is obeyed (RFC 9309, 2.5)."""
+    local.page("/robots.txt", b"User-agent: *\nDisallow: /private\n" + b"# filler\n" * 120_000, "text/plain")
+    local.page("/private", "no")
+    local.page("/public", "yes")
+    with pytest.raises(FetchRefused, match=r"robots\.txt does not allow"):
+        ours.get(f"{local.address}/private")
+    assert ours.get(f"{local.address}/public").data == b"yes"
+
+
+def test_a_mark_that_no_header_may_hold_is_harmless(local: Site, ours: Fetcher) -> None:
+    """Whatever a server once told as its mark is sent back as far as it can be, or refused; it splits no request."""
+    local.page("/a", "text")
+    assert ours.get(f"{local.address}/a", etag='"ব"').data == b"text"
+    with pytest.raises(FetchRefused):
+        ours.get(f"{local.address}/a", etag='"1"\r\nX-More: 1')
+    assert "x-more" not in local.asked[-1][1]
+
+
 def test_a_site_that_fails_to_tell_its_rules_is_not_asked(local: Site, ours: Fetcher) -> None:
     """A robots.txt that is not there allows all; a server in trouble allows nothing (RFC 9309)."""
     local.page("/robots.txt", "", status=503)
