@@ -15,7 +15,7 @@ from service.errors import ExchangeFailed
 
 MANIFEST = "manifest.json"
 VERSION = 1
-PIECE = 1 << 22
+PIECE = 1 << 18
 
 Format = Literal["jsonl", "parquet"]
 FORMATS: tuple[Format, ...] = ("jsonl", "parquet")

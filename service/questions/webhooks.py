@@ -114,6 +114,8 @@ class Webhooks:
             return str(error)
         except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException) as error:
             return f"no answer: {str(error) or type(error).__name__}"
+        except (OSError, ValueError) as error:  # of one address, which is not to keep the others waiting
+            return f"it cannot be posted to: {error}"
 
 
 def new_secret() -> str:

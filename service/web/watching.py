@@ -46,12 +46,16 @@ class Watch:
 
     def _again(self, work: Callable[[], None]) -> None:
         yielding()
+        said = ""
         while not self._stopping.wait(LOOK):
             try:
                 if self._book.exists:
                     work()
+                said = ""
             except Exception as error:
-                log.warning("standing questions: %s", error)
+                if said != str(error):  # once, and not every time that it is looked
+                    log.warning("standing questions: %s", error)
+                said = str(error)
 
     def _match(self) -> None:
         with self._current.in_use():

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from dataclasses import fields, replace
@@ -18,10 +19,12 @@ from typer.testing import CliRunner, Result
 import service.engine
 from embed import DEFAULT_MODEL, KeepTokens
 from index import Addition, Article, Library, ModelMismatch, cut
+from index import take as take_in
 from service.cli import app
 from service.engine import Answer, Engine
 from service.errors import ExchangeFailed
 from service.exchange import FORMATS, Format, Manifest, Taken, export, take
+from service.exchange.importing import holdings
 from service.reading import Draft
 from tests.fakes import MEANINGS, ToyEncoder
 
@@ -379,3 +382,27 @@ def test_token_vectors_of_another_kind_are_refused(tmp_path: Path) -> None:
     manifest.origin.known()
     with pytest.raises(ModelMismatch, match="--encode"):
         replace(manifest.origin, tokens="another").known()
+
+
+def test_memory_does_not_grow_with_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four times as many articles take no more memory to export, and to import."""
+    monkeypatch.setattr("index.transfer.TOGETHER", 16)
+    peaks = []
+    for count in (100, 400):
+        with engine(tmp_path / f"{count}", Hashed()) as filled:
+            filled.library.add_all([addition(filled, draft) for draft in drafts(count)])
+        out, there = tmp_path / f"out-{count}", tmp_path / f"there-{count}"
+        tracemalloc.start()
+        manifest = export(tmp_path / f"{count}", out)
+        exported = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        with received(there, manifest) as library:
+            for _ in take_in(library, manifest.origin, manifest.mark, holdings(out, manifest)):
+                pass
+            imported = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        peaks.append((exported, imported))
+
+    (exported, imported), (more_exported, more_imported) = peaks
+    assert more_exported < 1.2 * exported
+    assert more_imported < 1.2 * imported
