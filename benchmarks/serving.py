@@ -2,11 +2,14 @@
 
     python3 -m venv PEER && PEER/bin/pip install torch==2.13.0 && PEER/bin/pip install 'txtai[api]'
     python -m benchmarks.serving --peer-python PEER/bin/python [--clients 1 8 32] [--seconds 15] [--workers 1]
+        [--modes hybrid dense]
 
-Both serve the same passages with the same model from one folder, Dragoman in its default mode. Questions are distinct:
-none is put twice to one server. Then a writer adds 20 passages at a time all the while, the next as soon as the last is
-acknowledged and found by searches. The two are measured by turns. Without `--peer-python` Dragoman is measured alone.
-`--data` and `--peer-data` keep what was indexed for the next time, without what the writer added.
+Both serve the same passages with the same model from one folder, Dragoman in each of the modes asked for: txtai
+searches as `dense` does. Questions are distinct: none is put twice to one server. `CPU ms` is what the server's
+processes took for a request, from /proc (Linux): on cores that others use too it tells more than the rate. Then a
+writer adds 20 passages at a time all the while, the next as soon as the last is acknowledged and found by searches. All
+are measured by turns. Without `--peer-python` Dragoman is measured alone. `--data` and `--peer-data` keep what was
+indexed for the next time, without what the writer added.
 """
 
 import argparse
@@ -45,16 +48,20 @@ class Service:
     ask: Callable[[str], bytes]
     add: Callable[[Sequence[Record]], list[bytes]]
     questions: Iterator[str]
+    process: int
 
 
 @dataclass
 class Measured:
-    """What became of the requests of one phase: seconds of each that was answered, the failed, and the added."""
+    """What became of the requests of one phase: seconds of each that was answered, the failed, and the added; the
+    seconds of the phase, and the CPU seconds that the server took.
+    """
 
     took: list[float] = field(default_factory=list)
     errors: int = 0
     added: int = 0
     seconds: float = 0.0
+    cpu: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -65,6 +72,19 @@ class Measured:
         """Return the milliseconds within which this share of requests was answered."""
         took = sorted(self.took) or [float("nan")]
         return 1000 * took[min(len(took) - 1, int(of * len(took)))]
+
+
+def cpu_seconds(process: int) -> float:
+    """Return the CPU seconds of a process and of those that it started; 0 where there is no /proc."""
+    total, ticks = 0.0, os.sysconf("SC_CLK_TCK")
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            own, told = path.parent.name, path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended meanwhile
+        if str(process) in (own, told[1]):  # its own number, or its parent's
+            total += (int(told[11]) + int(told[12])) / ticks
+    return total
 
 
 def request(method: str, path: str, body: object = None) -> bytes:
@@ -129,9 +149,9 @@ async def load(service: Service, clients: int, seconds: float, fresh: Iterator[l
         connection.close()
 
     adding = asyncio.create_task(writer(fresh)) if fresh else None
-    started = time.perf_counter()
+    started, before = time.perf_counter(), cpu_seconds(service.process)
     await asyncio.gather(*(client() for _ in range(clients)))
-    found.seconds = time.perf_counter() - started
+    found.seconds, found.cpu = time.perf_counter() - started, cpu_seconds(service.process) - before
     if adding:
         await adding
     return found
@@ -150,8 +170,8 @@ def passages(corpus: Sequence[Record]) -> Iterator[list[Record]]:
 
 
 @contextmanager
-def running(command: Sequence[str], environment: dict[str, str], port: int, path: str, log: Path) -> Iterator[None]:
-    """Run a server until the block ends; begin the block when it answers at `path`."""
+def running(command: Sequence[str], environment: dict[str, str], port: int, path: str, log: Path) -> Iterator[int]:
+    """Run a server until the block ends; begin the block, with its process, when it answers at `path`."""
     with log.open("wb") as stream:
         process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=stream, stderr=stream)
         try:
@@ -160,7 +180,7 @@ def running(command: Sequence[str], environment: dict[str, str], port: int, path
                 if process.poll() is not None:
                     raise SystemExit(f"{command[0]} ended:\n{log.read_text(errors='replace')[-2000:]}")
                 time.sleep(0.5)
-            yield
+            yield process.pid
         finally:
             process.terminate()
             process.wait(60)
@@ -174,8 +194,10 @@ async def once(connection: Connection, told: bytes) -> int:
 
 
 @contextmanager
-def dragoman(folder: Path, corpus: Path, port: int, workers: int, questions: list[str]) -> Iterator[Service]:
-    """Serve the passages with Dragoman."""
+def dragoman(
+    folder: Path, corpus: Path, port: int, workers: int, questions: list[str], modes: Sequence[str] = ("hybrid",)
+) -> Iterator[list[Service]]:
+    """Serve the passages with Dragoman: one server, asked in each of these modes."""
     command = [sys.executable, "-m", "service.cli"]
     if not folder.exists():
         subprocess.run([*command, "add", str(corpus), "--data", str(folder)], check=True, stdout=subprocess.DEVNULL)
@@ -183,14 +205,16 @@ def dragoman(folder: Path, corpus: Path, port: int, workers: int, questions: lis
         served = Path(scratch) / "library"
         shutil.copytree(folder, served)
         serve = [*command, "serve", "--data", str(served), "--port", str(port), "--workers", str(workers)]
-        with running(serve, {}, port, "/readyz", Path(scratch) / "log"):
-            yield Service(
-                "dragoman",
-                port,
-                lambda question: request("POST", "/v1/search", {"query": question, "limit": 10}),
-                lambda records: [request("POST", "/v1/articles", records)],
-                iter(questions),
-            )
+        with running(serve, {}, port, "/readyz", Path(scratch) / "log") as process:
+
+            def asking(mode: str) -> Callable[[str], bytes]:
+                return lambda question: request("POST", "/v1/search", {"query": question, "limit": 10, "mode": mode})
+
+            def add(records: Sequence[Record]) -> list[bytes]:
+                return [request("POST", "/v1/articles", records)]
+
+            fresh = iter(questions)
+            yield [Service(mode, port, asking(mode), add, fresh, process) for mode in modes]
 
 
 @contextmanager
@@ -207,7 +231,7 @@ def txtai(
         embeddings = {"path": model, "content": True, "instructions": prompts}
         config.write_text(json.dumps({"writable": True, "path": str(served), "embeddings": embeddings}))
         command = [python, "-m", "uvicorn", "txtai.api:app", "--port", str(port), "--log-level", "warning"]
-        with running(command, {"CONFIG": str(config)}, port, "/count", Path(scratch) / "log"):
+        with running(command, {"CONFIG": str(config)}, port, "/count", Path(scratch) / "log") as process:
 
             def add(records: Sequence[Record]) -> list[bytes]:
                 return [request("POST", "/add", records), request("GET", "/upsert")]
@@ -223,13 +247,14 @@ def txtai(
                 lambda question: request("GET", f"/search?limit=10&query={quote(question, safe='')}"),
                 add,
                 iter(questions),
+                process,
             )
 
 
 def compare(services: Sequence[Service], corpus: Sequence[Record], clients: Sequence[int], seconds: float) -> None:
     """Measure the services by turns, and print a line for each number of clients."""
     fresh = passages(corpus)
-    print("                      requests/s    p50 ms    p99 ms  p99/p50  errors  added/s")
+    print("                      requests/s    p50 ms    p99 ms  p99/p50  errors   CPU ms  added/s")
     quiet: dict[tuple[str, int], Measured] = {}
     for writing in (False, True):
         for count in clients:
@@ -242,15 +267,15 @@ def compare(services: Sequence[Service], corpus: Sequence[Record], clients: Sequ
                 print(
                     f"{service.name:9s} {count:3d} {'+ writer' if writing else '':8s}"
                     f"{found.rate:10.1f} {p50:9.1f} {p99:9.1f} {p99 / p50:8.1f} {found.errors:7d}"
-                    f" {found.added / found.seconds:8.1f}",
+                    f" {1000 * found.cpu / max(1, len(found.took)):8.1f} {found.added / found.seconds:8.1f}",
                     flush=True,
                 )
                 if writing:
                     print(f"          p99 to that without a writer: {p99 / quiet[service.name, count].share(0.99):.1f}")
                 else:
                     quiet[service.name, count] = found
-            if len(rates) == 2:
-                print(f"          ratio {rates[0] / rates[1]:.1f}", flush=True)
+            for service, rate in zip(services[:-1], rates, strict=False):
+                print(f"          {service.name} to {services[-1].name}: {rate / rates[-1]:.1f}", flush=True)
 
 
 def main() -> None:
@@ -261,6 +286,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--seconds", type=float, default=15, help="how long each load lasts")
     parser.add_argument("--workers", type=int, default=1, help="processes of Dragoman")
+    parser.add_argument("--modes", nargs="+", default=["hybrid"], help="in which Dragoman is asked, by turns")
     parser.add_argument("--port", type=int, default=8765, help="Dragoman's; the peer's is the next")
     parser.add_argument("--data", type=Path, help="where Dragoman's library is kept")
     parser.add_argument("--peer-data", type=Path, help="where the peer's index is kept")
@@ -281,12 +307,12 @@ def main() -> None:
         articles = Path(scratch) / "articles.jsonl"
         articles.write_text("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in corpus), encoding="utf-8")
         data, peer = asked.data or Path(scratch) / "dragoman", asked.peer_data or Path(scratch) / "txtai"
-        with dragoman(data, articles, asked.port, asked.workers, questions) as ours:
+        with dragoman(data, articles, asked.port, asked.workers, questions, asked.modes) as ours:
             if asked.peer_python:
                 with txtai(peer, corpus, asked.port + 1, asked.peer_python, model, questions) as theirs:
-                    compare([ours, theirs], corpus, asked.clients, asked.seconds)
+                    compare([*ours, theirs], corpus, asked.clients, asked.seconds)
             else:
-                compare([ours], corpus, asked.clients, asked.seconds)
+                compare(ours, corpus, asked.clients, asked.seconds)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def main() -> None:
         articles = Path(scratch) / "articles.jsonl"
         articles.write_text("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in corpus), encoding="utf-8")
         data = asked.data or Path(scratch) / "library"
-        with dragoman(data, articles, asked.port, 1, questions) as service:
+        with dragoman(data, articles, asked.port, 1, questions) as [service]:
             service.questions = cycle(questions)
             fresh = rewritten(corpus)
             for number in range(READINGS):
