@@ -112,6 +112,10 @@ class Settings:
             "meaning": "whether requests need an API key: on or off; not set, on unless the host is a loopback address"
         },
     )
+    api_key: str | None = field(
+        default=None,
+        metadata={"meaning": "the API key that dragoman mcp sends to a running service"},
+    )
     rate_limit: int = field(
         default=0,
         metadata={"meaning": "requests a minute for each key, or each address where keys are off; 0 for any"},
@@ -229,7 +233,7 @@ def _read(name: str, text: str) -> object:
         return Path(text).expanduser()
     if name == "audit":
         return str(Path(text).expanduser())
-    if name in ("model", "reranker", "backend", "host", "otlp_endpoint", "log_format"):
+    if name in ("model", "reranker", "api_key", "backend", "host", "otlp_endpoint", "log_format"):
         return text
     if name in ("late_interaction", "warming", "keys"):
         if text.lower() not in SWITCH:

@@ -73,6 +73,7 @@ def sessions(page: str) -> list[tuple[str, str]]:
 
 
 PAGES = ["README.md", "docs/http-api.md", "docs/clients.md", "docs/tutorial.md"]
+GUIDES = [f"docs/integrations/{name}.md" for name in ("haystack", "langchain", "llama-index", "mcp")]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -109,7 +110,7 @@ def test_the_sessions_of_a_page_print_what_it_shows(page: str, server: str, tmp_
         assert doctest.OutputChecker().check_output(expected, printed, SAME), f"$ {command}\n{printed}"
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, *GUIDES])
 def test_the_python_of_a_page_runs(page: str, server: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The examples of the client run as they stand, and find something."""
     for block in blocks(page, "python"):

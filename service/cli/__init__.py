@@ -10,6 +10,7 @@ from service.cli import (
     exchange,  # noqa: F401 - their commands join the others
     keeping,  # noqa: F401
     keys,
+    mcp,  # noqa: F401
     questions,
 )
 from service.cli.commands import app
