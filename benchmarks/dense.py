@@ -7,16 +7,19 @@ that is made of them. Further passages are spread between them: of each, a real 
 nearest; the new vector lies between the two, nearer to the first, with noise of the covariance of those 16 at a third
 of their deviation, and is of unit length. The questions are the real ones, none was spread.
 
-Of each kind of index (a FAISS factory string) and effort (lists that are looked at, candidates that are scored again)
-is told: recall@10 against exact search, how many times faster than exact flat (one question at a time, the same
-threads, in the same run, medians), and bytes a passage in memory. `--own` measures the library's own index instead:
-built, searched with and without a filter that keeps one passage in a hundred, opened, and what is resident.
+Of each kind of index (a FAISS factory string) and effort (lists that are looked at, or of a graph its efSearch; and
+candidates that are scored again) is told: recall@10 against exact search, how many times faster than exact flat (one
+question at a time, the same threads, in the same run, medians), and bytes a passage in memory. `--own` measures the
+library's own index instead: built, searched with and without a filter that keeps one passage in a hundred; and, by a
+process that does nothing else, opened, searched, and what is resident then.
 """
 
 import argparse
 import gc
 import json
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,8 +39,18 @@ Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 NEIGHBOURS, NOISE = 16, 1 / 3
-KINDS = ("IVF2048,RaBitQfs", "IVF2048,PQ96x4fs", "IVF2048,PQ192x4fs", "IVF2048,SQ4")
+KINDS = (
+    "IVF2048,RaBitQfs",
+    "IVF2048,PQ96x4fs",
+    "IVF2048,PQ192x4fs",
+    "IVF2048,SQ4",
+    "IVF2048_HNSW32,PQ192x4fs",
+    "HNSW32,SQ8",
+)
 PROBES, CANDIDATES = (16, 32, 64, 128, 256), (100, 300, 1000)
+
+# A graph finds no more than it looks at.
+GRAPH = [(looked, found) for looked in (64, 128, 256, 512, 1024) for found in (64, 128, 256) if found <= looked]
 QUESTIONS = 100
 
 # Passages that are taken of a library.
@@ -122,28 +135,30 @@ def sweep(kind: str, vectors: Vectors, questions: Vectors, truth: Rows, flat: fl
     """Build one kind and print its curve."""
     started = time.perf_counter()
     index = faiss.index_factory(vectors.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
-    faiss.extract_index_ivf(index).cp.niter = 8
+    graph = kind.startswith("HNSW")
+    if not graph:
+        faiss.extract_index_ivf(index).cp.niter = 8
     some = np.random.default_rng(1).choice(len(vectors), min(len(vectors), 80_000), replace=False)
     index.train(np.asarray(vectors[np.sort(some)]))
     for start in range(0, len(vectors), 50_000):
         index.add(np.asarray(vectors[start : start + 50_000]))
     size = len(faiss.serialize_index(index)) / len(vectors)
     print(f"{kind}: built in {time.perf_counter() - started:.0f} s, {size:.0f} bytes a passage", flush=True)
-    for probes in PROBES:
-        for candidates in CANDIDATES:
+    efforts = GRAPH if graph else [(probes, candidates) for probes in PROBES for candidates in CANDIDATES]
+    for looked, candidates in efforts:
+        faiss.ParameterSpace().set_index_parameter(index, "efSearch" if graph else "nprobe", looked)
 
-            def ask(question: Vectors, probes: int = probes, candidates: int = candidates) -> Rows:
-                faiss.extract_index_ivf(index).nprobe = probes
-                near = np.sort(index.search(question, candidates)[1][0])
-                near = near[near >= 0]
-                scores = vectors[near] @ question[0]
-                best: Rows = near[np.argsort(-scores)[:10]]
-                return best
+        def ask(question: Vectors, candidates: int = candidates) -> Rows:
+            near = np.sort(index.search(question, candidates)[1][0])
+            near = near[near >= 0]
+            scores = vectors[near] @ question[0]
+            best: Rows = near[np.argsort(-scores)[:10]]
+            return best
 
-            found = np.stack([np.resize(ask(q[None]), 10) for q in questions])
-            speed = flat / timed(ask, questions[:60])
-            told = f"{recall(found, truth):.4f} | {speed:.1f} | {size:.0f}"
-            print(f"| {kind} | {probes} | {candidates} | {told} |", flush=True)
+        found = np.stack([np.resize(ask(q[None]), 10) for q in questions])
+        speed = flat / timed(ask, questions[:60])
+        told = f"{recall(found, truth):.4f} | {speed:.1f} | {size:.0f}"
+        print(f"| {kind} | {looked} | {candidates} | {told} |", flush=True)
 
 
 def resident() -> dict[str, int]:
@@ -153,7 +168,7 @@ def resident() -> dict[str, int]:
 
 
 def own(vectors: Vectors, questions: Vectors, truth: Rows, flat: float, cache: Path) -> None:
-    """Measure the library's own index: built, written, opened, searched, filtered."""
+    """Measure the library's own index: built, written, searched, filtered, opened."""
     rows = np.arange(len(vectors))
     started = time.perf_counter()
     built = QuantisedIndex(vectors.shape[1])
@@ -161,25 +176,34 @@ def own(vectors: Vectors, questions: Vectors, truth: Rows, flat: float, cache: P
     print(f"built in {time.perf_counter() - started:.0f} s: {built.effort}", flush=True)
     header = snapshots.Header(0, "", "", "", built.name, built.dim, len(rows))
     snapshots.write(cache, header, built.save)
-    size = (cache / snapshots.SNAPSHOT).stat().st_size
-    del built
-    gc.collect()
-    before, started = resident(), time.perf_counter()
-    index = QuantisedIndex(vectors.shape[1])
-    snapshots.read(cache, lambda _: True, index.load)
-    took = time.perf_counter() - started
-    print(f"opened {size / 1e9:.2f} GB in {took:.1f} s, {took / size * 1e9:.1f} s per GB", flush=True)
-    found = index.search(questions, 10)[1]
-    speed = flat / timed(lambda question: index.search(question, 10), questions)
+    found = built.search(questions, 10)[1]
+    speed = flat / timed(lambda question: built.search(question, 10), questions)
     print(f"recall@10 {recall(found, truth):.4f}, {speed:.1f} times faster than exact flat", flush=True)
     kept = np.sort(np.random.default_rng(3).choice(rows, len(rows) // 100, replace=False))
     best = kept[np.argsort(-(questions @ vectors[kept].T), axis=1)[:, :10]]
-    found = index.search(questions, 10, kept)[1]
-    took = timed(lambda question: index.search(question, 10, kept), questions[:30])
+    found = built.search(questions, 10, kept)[1]
+    took = timed(lambda question: built.search(question, 10, kept), questions[:30])
     print(f"filter of 1 in 100: recall@10 {recall(found, best):.4f}, {1000 * took:.1f} ms", flush=True)
-    after = resident()
-    for name in before:
-        print(f"{name}: {(after[name] - before[name]) / len(rows):.0f} bytes a passage more than before opening")
+    subprocess.run([sys.executable, "-m", "benchmarks.dense", "--cache", str(cache), "--opened"], check=True)
+
+
+def opened(cache: Path, questions: Vectors) -> None:
+    """Open the index that `own` has written, search it, and tell what is resident."""
+    size = (cache / snapshots.SNAPSHOT).stat().st_size
+    before, started = resident(), time.perf_counter()
+    index = QuantisedIndex(questions.shape[1])
+    snapshots.read(cache, lambda _: True, index.load)
+    took = time.perf_counter() - started
+    print(f"opened {size / 1e9:.2f} GB in {took:.1f} s, {took / size * 1e9:.1f} s per GB", flush=True)
+    for when in ("opened", "searched"):
+        gc.collect()
+        after = resident()
+        told = (f"{name} {(after[name] - before[name]) / len(index):.0f}" for name in before)
+        print(f"{when}: {', '.join(told)} bytes a passage more than before", flush=True)
+        index.search(questions, 10)
+    print(
+        f"{len(questions)} questions were searched in between; RssFile is pages of the snapshot, which can be dropped"
+    )
 
 
 def main() -> None:
@@ -191,9 +215,13 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=KINDS, help="FAISS factory strings")
     parser.add_argument("--data", type=Path, help="a library whose passages are taken instead")
     parser.add_argument("--own", action="store_true", help="measure the library's own index instead")
+    parser.add_argument("--opened", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     given.cache.mkdir(parents=True, exist_ok=True)
     passages, questions = real(given.bench, given.cache, given.data)
+    if given.opened:
+        opened(given.cache, questions)
+        return
     vectors = spread(passages, given.passages, given.cache)
     truth, flat = exact(vectors, questions)
     print(f"{len(vectors)} passages, {faiss.omp_get_max_threads()} threads, exact flat {1000 * flat:.1f} ms")

@@ -175,6 +175,27 @@ def test_effort_is_raised_until_recall_is_reached() -> None:
     assert efforts[0] < efforts[1]
 
 
+def test_the_recall_that_is_told_is_that_of_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passages that lie close together find each other easily; what is told is what questions from elsewhere have."""
+    monkeypatch.setattr(quantised, "LISTS", 8)
+    monkeypatch.setattr(quantised, "CANDIDATES", 20)
+    subjects = units(1, 200, 32)
+    passages = np.repeat(subjects, 20, axis=0) + 0.2 * units(2, 4000, 32)
+    passages /= np.linalg.norm(passages, axis=1, keepdims=True)
+    index = QuantisedIndex(32)
+    index.build(np.arange(4000), passages, 0.0)
+
+    def recall(asked: Vectors, itself: int) -> float:
+        exact = np.argsort(-(asked @ passages.T), axis=1)[:, itself : itself + 10]
+        found = index.search(asked, 20)[1][:, : itself + 10]
+        return float(np.mean([np.isin(own, rows).mean() for own, rows in zip(exact, found, strict=True)]))
+
+    of_passages, of_questions = recall(passages[::20], 1), recall(units(3, 400, 32), 0)
+
+    assert of_passages > of_questions + 0.1
+    assert index.effort.recall == pytest.approx(of_questions, abs=0.05)
+
+
 def test_vectors_are_mapped(tmp_path: Path) -> None:
     """Of a file the vectors are mapped, and read right after the file has been replaced."""
     index, again = QuantisedIndex(16), QuantisedIndex(16)
