@@ -197,7 +197,7 @@ class Status:
     `late_interaction` tells whether token vectors are kept, `token_passages` of how many passages, and
     `token_bytes_per_passage` how many bytes of one. `warming` tells whether the means follow the questions,
     `warmth` how warm each language is. `dense_recall` is the recall@10 of the dense index against exact search,
-    measured on the library's own passages when it was built; 1 where it is exact.
+    measured when it was built with questions made from the library's own vectors; 1 where it is exact.
     """
 
     articles: int

@@ -118,8 +118,8 @@ class Searcher:
 
     @property
     def dense_recall(self) -> float:
-        """Return the recall@10 of the dense index against exact search, measured on the library's own passages when it
-        was built; 1 where it is exact.
+        """Return the recall@10 of the dense index against exact search, measured when it was built
+        with questions made from the library's own vectors; 1 where it is exact.
         """
         return self._spaces["dense"].recall
 

@@ -27,10 +27,10 @@ IN_LIST, ROUNDS, TRAINED = 512, 8, 40
 # So many or fewer rows that a filter keeps are all scored exactly: reading them costs less than finding them.
 FEW = 20_000
 
-# Recall is measured with so many questions made for it, at this depth. Passages would be too easy: they lie near to each
-# other, and questions do not. A made question shares `SHARED` of how a passage differs from the mean; the rest is chance,
-# which varies as so many of the library's vectors do. Over a million passages the nearest is then at a cosine of 0.62, and
-# of real questions at 0.63; of passages it is at 0.98 (benchmarks/results.md).
+# Recall is measured with so many questions made for it, at this depth. Passages would be too easy: they lie near to
+# each other, and questions do not. A made question shares `SHARED` of how a passage differs from the mean; the rest is
+# chance, which varies as so many of the library's vectors do. Among a million passages the nearest to it is then at a
+# cosine of 0.62, and to a real question at 0.63; to a passage it is at 0.98 (benchmarks/results.md).
 ASKED, DEPTH = 200, 10
 SHARED, VARIED = 0.3, 2_000
 
