@@ -28,6 +28,10 @@ class DenseIndex(Protocol):
         """Return the rows, ascending (n,)."""
         ...
 
+    def holds(self, rows: Rows) -> NDArray[np.bool_]:
+        """Tell of each row (n,) whether it is here."""
+        ...
+
     def vectors(self, rows: Rows) -> Vectors:
         """Return the vectors of rows (n, dim); raises KeyError for a row that is not here."""
         ...

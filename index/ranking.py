@@ -124,7 +124,7 @@ class Ranking:
     def _present(self, rows: Sequence[int]) -> Rows:
         """Return those of the rows that are still there: some may be gone since the window was opened."""
         before = np.array(rows, np.int64)
-        return before[among(before, self.source.index.rows() if self.allowed is None else self.allowed)]
+        return before[self.source.index.holds(before) if self.allowed is None else among(before, self.allowed)]
 
     def _behind(self, place: Place | None, window: int) -> list[Place]:
         """Return the places behind one in the order of meaning, a window more than those that may be left out."""

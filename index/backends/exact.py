@@ -28,6 +28,10 @@ class ExactIndex:
         """Return the rows, ascending (n,)."""
         return self._rows.copy()
 
+    def holds(self, rows: Rows) -> NDArray[np.bool_]:
+        """Tell of each row (n,) whether it is here."""
+        return np.isin(rows, self._rows)
+
     def vectors(self, rows: Rows) -> Vectors:
         """Return the vectors of rows (n, dim); raises KeyError for a row that is not here."""
         positions = np.searchsorted(self._rows, rows)

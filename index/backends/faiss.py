@@ -46,6 +46,10 @@ class FaissIndex:
         """Return the rows, ascending (n,)."""
         return self._rows[: self._index.ntotal][self._alive[: self._index.ntotal]]
 
+    def holds(self, rows: Rows) -> NDArray[np.bool_]:
+        """Tell of each row (n,) whether it is here."""
+        return self._positions(rows)[1]
+
     def vectors(self, rows: Rows) -> Vectors:
         """Return the vectors of rows (n, dim); raises KeyError for a row that is not here."""
         positions, here = self._positions(rows)

@@ -30,9 +30,9 @@ FEW = 20_000
 # Recall is measured with so many questions made for it, at this depth. Passages would be too easy: they lie near to
 # each other, and questions do not. A made question shares `SHARED` of how a passage differs from the mean; the rest is
 # chance, which varies as so many of the library's vectors do. Among a million passages the nearest to it is then at a
-# cosine of 0.62, and to a real question at 0.63; to a passage it is at 0.98 (benchmarks/results.md).
+# cosine of 0.65, to a real question at 0.63, and to a passage at 0.98 (benchmarks/results.md).
 ASKED, DEPTH = 200, 10
-SHARED, VARIED = 0.3, 2_000
+SHARED, VARIED = 0.4, 2_000
 
 # Lists that are looked at and candidates that are scored again, at the least; and what the latter may grow to. Less
 # would save a fraction of a millisecond.
@@ -113,17 +113,19 @@ class QuantisedIndex:
                 scores = self._scan(query, found, min(depth, len(found)))[0]
                 shares.append((scores >= worst).sum() / depth)
             self.effort = Effort(lists, candidates, float(np.mean(shares)))
-            if self.effort.recall >= target or (lists == self._codes.nlist and candidates >= MOST):
+            if self.effort.recall >= target or (lists == self._codes.nlist and candidates == MOST):
                 return
-            if lists < self._codes.nlist:
-                lists = min(lists * 3 // 2, self._codes.nlist)
-            else:
-                candidates *= 2
+            # Either may be what is wanting, and neither is dear where the other is small.
+            lists, candidates = min(lists * 3 // 2 + 1, self._codes.nlist), min(candidates * 3 // 2, MOST)
 
     def rows(self) -> Rows:
         """Return the rows, ascending (n,)."""
         kept = self._rows[self._alive]
         return np.sort(np.concatenate([kept, self._since.rows()])) if len(self._since) else kept
+
+    def holds(self, rows: Rows) -> Bits:
+        """Tell of each row (n,) whether it is here."""
+        return self._positions(rows)[1] | self._since.holds(rows)
 
     def vectors(self, rows: Rows) -> Vectors:
         """Return the vectors of rows (n, dim); raises KeyError for a row that is not here."""

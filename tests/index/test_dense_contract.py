@@ -177,6 +177,8 @@ def test_any_history(
 
     assert len(index) == len(known)
     assert index.rows().tolist() == sorted(known)
+    looked = np.array([-1, 0, *sorted(known), 10**9])
+    assert index.holds(looked).tolist() == [row in known for row in looked.tolist()]
     allowed = None if allow is None else np.array(sorted(allow & set(known)), np.int64)
     same(index, known, units(1000, asked), k, allowed)
 
