@@ -1,4 +1,4 @@
-"""Counts by language and by source over the passages that a search looks at."""
+"""Counts by language, source and year over the passages that a search looks at."""
 
 import sqlite3
 import threading
@@ -11,8 +11,14 @@ from index import tables
 from index.changes import Change, Rows
 from index.records import Count
 
-# What is counted, and of each the values that are told: those of most passages.
-FACETS = ("language", "source")
+# What is counted, and what of an article that is. The year is that of UTC, in which filters compare dates too; SQLite
+# divides microseconds before 1970 towards zero, not down.
+FACETS = {
+    "language": "language",
+    "source": "source",
+    "year": "strftime('%Y', published / 1000000 - (published % 1000000 < 0), 'unixepoch')",
+}
+# Of each the values that are told: those of most passages.
 MOST = 100
 
 
@@ -30,7 +36,7 @@ class Holdings:
     @classmethod
     def read(cls, connection: sqlite3.Connection) -> "Holdings":
         """Read what the library holds."""
-        rows, numbers, known = tables.holdings(connection, FACETS)
+        rows, numbers, known = tables.holdings(connection, list(FACETS.values()))
         order = np.argsort(rows)
         stored = np.array([number for number, *_ in known], np.int64)
         places, values = {}, {}

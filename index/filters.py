@@ -17,6 +17,7 @@ NAMES = {
     "article_id": "articles.id",
     "url": "articles.url",
 }
+PUBLISHED = "articles.published"
 FIELDS = "language, source, article_id, url, published_at and metadata.KEY"
 
 # Bounds that keep one statement within SQLite's own limits (32,766 parameters, expressions 1,000 deep).
@@ -44,8 +45,9 @@ class Filter:
         return where, tuple(parameter for _, parameters in self.clauses for parameter in parameters)
 
     def without(self, name: str) -> "Filter":
-        """Return the filter without its conditions on one of `NAMES`."""
-        return Filter(tuple(clause for clause in self.clauses if not clause[0].startswith(f"{NAMES[name]} ")))
+        """Return the filter without its conditions on one of `NAMES`, or on the date, by `year`."""
+        column = PUBLISHED if name == "year" else NAMES[name]
+        return Filter(tuple(clause for clause in self.clauses if not clause[0].startswith(f"{column} ")))
 
     def outside(self, language: str) -> "Filter":
         """Return the filter that also asks for articles in any other language."""
@@ -101,7 +103,7 @@ def _published(value: object) -> list[tuple[str, tuple[Parameter, ...]]]:
                 f"The filter on published_at takes ISO 8601 dates such as 2023-01-31, not {bound!r}."
             ) from None
         comparison, which = MOMENTS[operator]
-        clauses.append((f"articles.published {comparison} ?", (ends[which],)))
+        clauses.append((f"{PUBLISHED} {comparison} ?", (ends[which],)))
     return clauses
 
 

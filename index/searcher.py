@@ -402,10 +402,11 @@ class Searcher:
     def facets(
         self, where: Filter | None = None, *, phrases: Sequence[str] = (), without: Sequence[str] = ()
     ) -> dict[str, list[Count]]:
-        """Return by facet (`language`, `source`) how many passages and articles have each value, most passages first.
+        """Return by facet (`language`, `source`, `year`) how many passages and articles have each value.
 
-        Counted are all passages that a search with this filter, these phrases and exclusions looks at; each facet
-        without the filter's own conditions on it, so that what could be chosen instead is told. Raises DamagedLibrary.
+        Those of most passages come first. Counted are all passages that a search with this filter, these phrases and
+        exclusions looks at; each facet without the filter's own conditions on it, so that what could be chosen instead
+        is told. Raises DamagedLibrary.
         """
         where = where or Filter()
 

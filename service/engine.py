@@ -265,7 +265,7 @@ class Engine:
         A "quoted phrase" in it must occur in a passage, and a -word must not. `languages` and `filter` restrict what is
         searched, so `limit` hits come back whenever that many match.
         `query_language` overrides the detected one; to `explain` the hits, they are encoded once more; `facets` asks
-        for counts by language and source. With `group` the passages of one article, or the articles that tell one
+        for counts by language, source and year. With `group` the passages of one article, or the articles that tell one
         story, are one hit. The hits of a page are put in order by the re-ranker, where there is one, as far as its time
         goes; `rerank` says whether. Raises `embed.UnknownLanguage`, `index.InvalidFilter`, `index.InvalidCursor`,
         InvalidRequest.

@@ -195,7 +195,7 @@ class SearchRequest(Shape):
     min_relevance: Annotated[float, Field(ge=0, le=1)] | None = None
     query_language: Optional = Field(default=None, description="detected where absent")
     explain: bool = Field(default=False, description="tell of each hit why it matched; each is encoded once more")
-    facets: bool = Field(default=False, description="count what is searched, by language and by source")
+    facets: bool = Field(default=False, description="count what is searched, by language, source and year")
     group: Group = Field(
         default="none",
         description="what one hit is, and `limit` counts: a passage; `article`, with further `passages` of it; `story`,"
@@ -429,8 +429,8 @@ class SearchAnswer(Shape):
     hits: list[GroupOut | HitOut]  # in this order: what takes the first that fits takes the right one
     facets: dict[str, list[CountOut]] | None = Field(
         default=None,
-        description="`language` and `source` of all that was searched, each counted without the filters on itself; null"
-        " where not asked for",
+        description="`language`, `source` and `year` of all that was searched, each counted without the filters on"
+        " itself; null where not asked for",
     )
     reranked: RerankedOut | None = Field(default=None, description="null where no re-ranker was asked")
     next_cursor: str | None

@@ -194,7 +194,7 @@ def search(
     mode: Annotated[str, typer.Option(help=MODES, autocompletion=one_of(*completion.MODES))] = "hybrid",
     explain: Annotated[bool, typer.Option("--explain", help="Tell why each matched: which word met which.")] = False,
     facets: Annotated[
-        bool, typer.Option("--facets", help="Count what is searched, by language and by source.")
+        bool, typer.Option("--facets", help="Count what is searched, by language, source and year.")
     ] = False,
     group: Annotated[str, typer.Option(help=GROUPS, autocompletion=one_of(*completion.GROUPS))] = "none",
     queries: Annotated[

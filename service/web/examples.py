@@ -133,7 +133,7 @@ PARAMETERS: Mapping[str, tuple[Any, str]] = {
     "min_relevance": (0.5, "leaves out what is less likely to answer, 0 to 1"),
     "query_language": ("en", "the question's language; detected where absent"),
     "explain": (True, "tell of each hit why it matched"),
-    "facets": (True, "count what is searched, by language and by source"),
+    "facets": (True, "count what is searched, by language, source and year"),
     "group": ("story", "`none`, `article` or `story`"),
     "rerank": (False, "whether the re-ranker puts the page in order"),
     "same_language": (True, "passages in its own language too"),

@@ -26,6 +26,7 @@ def test_everything_is_counted_most_passages_first(filled: Library) -> None:
     assert filled.facets() == {
         "language": [Count("bn", 4, 2), Count("hi", 2, 1), Count("ru", 1, 1)],
         "source": [Count("daily", 5, 2), Count("weekly", 1, 1)],
+        "year": [],
     }
 
 
@@ -62,7 +63,7 @@ def test_counts_follow_every_change(filled: Library, folder: Path) -> None:
 
 def test_an_empty_library_counts_nothing(numbers: Library) -> None:
     """There is no value to tell."""
-    assert numbers.facets() == {"language": [], "source": []}
+    assert numbers.facets() == {"language": [], "source": [], "year": []}
 
 
 def test_only_the_commonest_values_are_told(filled: Library, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,3 +71,19 @@ def test_only_the_commonest_values_are_told(filled: Library, monkeypatch: pytest
     monkeypatch.setattr(facets, "MOST", 2)
 
     assert counted(filled, "language") == [("bn", 4, 2), ("hi", 2, 1)]
+
+
+def test_years_are_those_that_a_filter_means(numbers: Library) -> None:
+    """By the moment, in UTC; before 1970 too, to the last second of a year; without the filter's own dates."""
+    dates = ["2023", "2023-12-31", "2023-12-31T23:30:00-05:00", "1969-12-31T23:59:59Z", "1969-12-31T23:59:59.999999Z"]
+    for place, date in enumerate([*dates, None]):
+        put(numbers, article(f"a{place}", "one", published_at=date, source=date and "dated"))
+    counts = [("1969", 2, 2), ("2023", 2, 2), ("2024", 1, 1)]
+    within = parse_filter({"published_at": "2023"})
+
+    assert counted(numbers, "year") == counts
+    assert counted(numbers, "year", where=within) == counts
+    assert counted(numbers, "source", where=within) == [("dated", 2, 2)]
+    for year, passages, _ in counts:
+        assert counted(numbers, "source", where=parse_filter({"published_at": year})) == [("dated", passages, passages)]
+    assert counted(numbers, "year", where=parse_filter({"source": "nobody"})) == []

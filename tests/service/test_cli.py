@@ -185,7 +185,7 @@ def test_facets(data: Path, articles: Path) -> None:
     """What is searched is counted below the hits, or in the JSON; the languages without the filter on languages."""
     run("add", articles, "--source", "daily")
     printed = run("search", "water", "--facets", "--language", "hi")
-    assert printed.stdout.splitlines()[-2:] == ["language  bn 2, hi 1, ru 1", "source    daily 1"]
+    assert printed.stdout.splitlines()[-3:] == ["language  bn 2, hi 1, ru 1", "source    daily 1", "year      none"]
     assert "facets" in run_json("search", "water")
     assert run_json("search", "water")["facets"] is None
     assert run_json("search", "water", "--facets")["facets"]["source"] == [

@@ -147,9 +147,9 @@ def test_facets_are_counted_when_they_are_asked_for(web: TestClient) -> None:
     languages = [{"value": "bn", "passages": 2, "articles": 1}, {"value": "hi", "passages": 1, "articles": 1}]
     daily = {"value": "daily", "passages": 2, "articles": 1}
     asked = {"query": "water", "facets": True, "languages": ["hi"], "limit": 1}
-    assert web.post("/v1/search", json=asked).json()["facets"] == {"language": languages, "source": []}
+    assert web.post("/v1/search", json=asked).json()["facets"] == {"language": languages, "source": [], "year": []}
     by_address = web.get("/v1/search", params={"q": "water", "facets": "true", "language": "bn", "limit": 1}).json()
-    assert by_address["facets"] == {"language": languages, "source": [daily]}
+    assert by_address["facets"] == {"language": languages, "source": [daily], "year": [{**daily, "value": "2023"}]}
     without = web.post("/v1/search", json={"query": "water -নদী", "facets": True}).json()["facets"]
     assert without["source"] == [{"value": "daily", "passages": 1, "articles": 1}]
     assert web.get("/v1/search", params={"q": "water", "facets": "maybe"}).status_code == 422

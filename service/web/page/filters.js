@@ -2,9 +2,9 @@
 
 import { $, element } from "./element.js";
 import { filters, go, read } from "./address.js";
-import { languageName, number, text } from "./texts.js";
+import { date, languageName, number, text } from "./texts.js";
 
-// Values of a facet that are shown before all of them are asked for.
+// Values of a facet, and years, that are shown before all of them are asked for.
 const SHOWN = 6;
 const FACETS = { language: { member: "languages", name: languageName }, source: { member: "sources", name: (value) => value } };
 const opened = new Set();
@@ -42,7 +42,7 @@ export function fill(state) {
   count(counted, state);
 }
 
-// Show what the search looks at, by language and by source.
+// Show what the search looks at, by language, by source and by year.
 export function count(facets, state) {
   counted = facets;
   const focused = document.activeElement?.closest?.(".facet input");
@@ -57,16 +57,32 @@ export function count(facets, state) {
     $(name).querySelector("ul").replaceChildren(...items);
     $(name).hidden = !all.length;
   }
+  years(facets.year ?? [], state);
   if (had) [...$(had.name).querySelectorAll("input")].find((each) => each.value === had.value)?.focus();
 }
 
+const said = (state, passages, articles) => state.group === "none" ? text("count.passages", { count: passages }) : text("count.articles", { count: articles });
+
 function item(name, label, { value, passages, articles }, checked, state) {
   const many = state.group === "none" ? passages : articles;
-  const said = state.group === "none" ? text("count.passages", { count: passages }) : text("count.articles", { count: articles });
-  return element("li", {}, element("label", { title: said },
+  return element("li", {}, element("label", { title: said(state, passages, articles) },
     element("input", { type: "checkbox", name, value, checked }),
     element("span", { className: "value" }, element("bdi", {}, label)),
     element("span", { className: "many" }, number(many))));
+}
+
+// The latest years there are articles of; one that is pressed is what the dates say.
+function years(counts, state) {
+  const had = document.activeElement?.closest?.("#years button")?.value;
+  const latest = [...counts].sort((one, other) => other.value.localeCompare(one.value)).slice(0, SHOWN);
+  $("years").replaceChildren(...latest.map(({ value, passages, articles }) => {
+    const [from, to] = [`${value}-01-01`, `${value}-12-31`], pressed = state.from === from && state.to === to;
+    const year = element("button", { type: "button", ariaPressed: String(pressed), value, title: said(state, passages, articles) },
+      date(value), element("span", { className: "many" }, number(state.group === "none" ? passages : articles)));
+    year.addEventListener("click", () => go(pressed ? { from: "", to: "" } : { from, to }));
+    return element("li", {}, year);
+  }));
+  if (had) $("years").querySelector(`[value="${had}"]`)?.focus();
 }
 
 function everything(name, many) {

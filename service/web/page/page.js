@@ -89,7 +89,7 @@ function listen() {
   });
   document.addEventListener("moved", (event) => show(event.detail));
   addEventListener("popstate", () => show());
-  document.addEventListener("added", () => { results.forget(); reader.forget(); holding(); if (document.body.dataset.view === "results") show(); });
+  document.addEventListener("added", () => { results.forget(); reader.forget(); holding(); if (document.body.dataset.view !== "home") show(); });
   document.addEventListener("locked", ({ detail }) => {
     $("unlock").hidden = false;
     $("unlock-said").textContent = text(detail.status === 401 ? "key.needed" : "key.beyond");

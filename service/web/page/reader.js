@@ -24,7 +24,7 @@ export async function show(state) {
   $("reader").replaceChildren(back(), element("p", { role: "status", className: "note" }, text("reading")));
   try {
     const [article, matches] = await Promise.all([call(`v1/articles/${encodeURIComponent(state.article)}`), matching(state)]);
-    if (own !== turn) return;
+    if (own !== turn || $("reader").hidden) return; // the reader has gone on meanwhile
     shown = { key, ...lay(article, matches, state), state };
     point(state);
   } catch (problem) {
