@@ -28,7 +28,7 @@ Found = list[Draft | Refusal | Skipped]
 
 # The most articles that one request adds: a table or an archive of more is for the command line.
 MOST = 10_000
-STATUSES = as_responses(400, 403, 408, 413, 415, 422, 503, 504, 507)
+STATUSES = as_responses(400, 403, 408, 413, 415, 422, 501, 503, 504, 507)
 # Of the time of a request this part is left for what was fetched to be added.
 SPARED = 0.25
 

@@ -14,7 +14,15 @@ from starlette.routing import Route
 
 import embed
 import index
-from service.errors import InvalidRequest, Overdue, QuestionUnknown, ServiceError, TooLarge, UnreadableInput
+from service.errors import (
+    ExtraMissing,
+    InvalidRequest,
+    Overdue,
+    QuestionUnknown,
+    ServiceError,
+    TooLarge,
+    UnreadableInput,
+)
 from service.web.envelope import headers
 from service.wire import Fault, Problem
 
@@ -42,6 +50,7 @@ STATUSES: Sequence[tuple[type[Exception], int]] = (
     (TooLarge, 413),
     (UnreadableInput, 422),
     (InvalidRequest, 422),
+    (ExtraMissing, 501),
     (Overdue, 504),
     (QuestionUnknown, 404),
     (ServiceError, 500),

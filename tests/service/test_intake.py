@@ -1,5 +1,6 @@
 """Adding a file or an address over HTTP."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from service.engine import Engine
 from service.fetching import Fetcher
 from service.settings import Settings
 from service.web.app import create_app
+from tests.service import samples
 from tests.service.conftest import wait_until
 from tests.service.sites import Site, site
 
@@ -130,6 +132,49 @@ def test_the_setting_for_private_hosts_is_not_the_servers(settings: Settings, to
         assert answer.status_code == 422
         assert client.post("/v1/fetch", json={"url": "http://127.0.0.1/"}).status_code == 422
         assert private.asked == []
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.pdf", samples.pdf(["river water"])),
+        ("a.eml", samples.letter("river", "water").as_bytes()),
+        ("a.zip", samples.zipped({"a.txt": "river", "b.csv": "text\nwater\n"})),
+    ],
+)
+def test_files_of_other_formats_are_added(web: TestClient, name: str, data: bytes) -> None:
+    """A PDF, a document, an archive with several articles."""
+    answer = web.post(f"/v1/files?name={name}", content=data, headers=FILE)
+    assert answer.status_code == 201
+    assert [each["action"] for each in answer.json()["articles"]] == ["added"] * (2 if name == "a.zip" else 1)
+
+
+def test_a_file_whose_library_is_missing_tells_what_brings_it(web: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer names the command."""
+    monkeypatch.delitem(sys.modules, "service.reading.pdf", raising=False)
+    monkeypatch.setitem(sys.modules, "pypdfium2", None)
+    answer = web.post("/v1/files?name=a.pdf", content=samples.pdf(["x"]), headers=FILE)
+    assert (answer.status_code, answer.headers["content-type"]) == (501, "application/problem+json")
+    assert "pip install 'dragoman[pdf]'" in answer.json()["detail"]
+
+
+def test_what_there_is_no_time_for_is_told(settings: Settings, toy_engine: Engine) -> None:
+    """A feed of more pages than there is time for gives those that came in time."""
+    app = create_app(replace(settings, write_seconds=2), lambda: toy_engine)
+    with site() as slow, TestClient(app) as client:
+        app.state.service.fetcher = Fetcher(private_hosts=frozenset({"127.0.0.1"}), delay=0.5)
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        links = "".join(f"<item><link>{slow.address}/{n}</link></item>" for n in range(9))
+        slow.page(
+            "/feed", f'<rss version="2.0"><channel><title>f</title>{links}</channel></rss>', "application/rss+xml"
+        )
+        for n in range(9):
+            slow.page(f"/{n}", page(f"river water {n}"))
+        answer = client.post("/v1/fetch", json={"url": f"{slow.address}/feed"})
+        assert answer.status_code == 201
+        assert 1 <= len(answer.json()["articles"]) <= 4
+        [skipped] = answer.json()["skipped"]
+        assert skipped["reason"].startswith("more of it was not asked for, because the time is over")
 
 
 @pytest.mark.parametrize("body", [{}, {"url": ""}, {"url": "http://a/", "pages": 51}, {"url": "http://a/", "x": 1}])
