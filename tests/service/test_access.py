@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
 from service.engine import Engine
@@ -69,6 +70,26 @@ def test_every_route_is_written_down(locked: TestClient) -> None:
         for method in methods
     }
     assert described | HIDDEN == set(NEEDS)
+
+
+def test_what_is_hidden_from_the_description_is_written_down_too(settings: Settings, toy_engine: Engine) -> None:
+    """No route of any kind is there but those of the description, those that are known to be hidden, and the page's
+    files.
+    """
+    app = create_app(settings, lambda: toy_engine)
+    routes = [
+        each for route in app.routes for each in getattr(getattr(route, "original_router", None), "routes", [route])
+    ]
+    hidden = {
+        (method, route.path)
+        for route in routes
+        if isinstance(route, Route) and not route.include_in_schema
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    assert hidden == HIDDEN
+    others = [route for route in routes if not isinstance(route, Route)]
+    assert [route.path for route in others if isinstance(route, Mount)] == ["/page"]
+    assert len(others) == 1
 
 
 @pytest.mark.parametrize(("method", "path"), NEEDS)
