@@ -4,6 +4,7 @@ What it does not give is told from where things are on the page: paragraphs, and
 """
 
 import ctypes
+import math
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from service.reading.source import Source
 _LOCK = threading.Lock()
 # Lines this much farther apart than usual are not of one paragraph.
 GAP = 1.4
+# The most that lines of one paragraph are usually apart, by the size of their letters; where each paragraph is a line,
+# what is usual on the page says nothing.
+LEADING = 1.6
 # A line that is so much shorter than the widest, and ends a sentence, ends a paragraph.
 SHORT = 0.8
 _ENDS = tuple('.!?…:"”»。！？।॥؟۔')
@@ -99,7 +103,7 @@ def _line(text: Any, line: str, first: int, last: int) -> Line:
     start, end = _box(text, first), _box(text, last)
     # Letters of UTF-16 that come in halves are put together.
     whole = line.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return Line(whole, base, min(start[0], end[0]), max(start[1], end[1]), raw.FPDFText_GetFontSize(text, first) or 1.0)
+    return Line(whole, base, min(start[0], end[0]), max(start[1], end[1]), _size(text, first))
 
 
 def _blanks(page: Any) -> dict[int, list[float]]:
@@ -140,6 +144,13 @@ def _origin(text: Any, number: int) -> tuple[float, float]:
     return x.value, y.value
 
 
+def _size(text: Any, number: int) -> float:
+    """Return the size of a letter in points, as it is on the page."""
+    matrix = raw.FS_MATRIX()
+    raw.FPDFText_GetMatrix(text, number, matrix)
+    return float(raw.FPDFText_GetFontSize(text, number) * math.hypot(matrix.c, matrix.d)) or 1.0
+
+
 def _box(text: Any, number: int) -> tuple[float, float]:
     found = raw.FS_RECTF()
     raw.FPDFText_GetLooseCharBox(text, number, found)
@@ -170,7 +181,8 @@ def _ends(line: Line, following: Line, usual: float, widest: float) -> bool:
     """Return whether a paragraph ends with a line."""
     gap = line.base - following.base
     short = line.right - line.left < SHORT * (widest - line.left) and line.text.endswith(_ENDS)
-    return gap < 0 or gap > GAP * usual or abs(line.size - following.size) > 0.15 * line.size or short
+    apart = GAP * min(usual, LEADING * line.size)
+    return gap < 0 or gap > apart or abs(line.size - following.size) > 0.15 * line.size or short
 
 
 def _date(text: str) -> str | None:

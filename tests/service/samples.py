@@ -33,12 +33,15 @@ def page(title: str, *paragraphs: str) -> str:
     return PAGE.format(title=title, text="".join(f"<p>{each}</p>" for each in paragraphs))
 
 
-def pdf(lines: Iterable[str], title: str = "") -> bytes:
-    """Return a PDF of one page whose letters have codes in the order of their coming, and a map to Unicode."""
+def pdf(lines: Iterable[str], title: str = "", leading: int = 16) -> bytes:
+    """Return a PDF of one page whose letters have codes in the order of their coming, and a map to Unicode.
+
+    Its lines are `leading` points apart, its letters 12 points large.
+    """
     return _pdf(
         title,
         lambda codes: b"".join(
-            b"BT /F1 12 Tf 50 %d Td <%s> Tj ET\n" % (750 - 20 * number, _codes(line, codes))
+            b"BT /F1 12 Tf 50 %d Td <%s> Tj ET\n" % (750 - leading * number, _codes(line, codes))
             for number, line in enumerate(lines)
         ),
     )

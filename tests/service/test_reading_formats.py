@@ -49,6 +49,13 @@ def test_a_pdf_gives_its_letters() -> None:
     assert (draft.title, draft.published_at) == ("বন্যা", "2023-05-06")
 
 
+def test_a_pdf_gives_paragraphs_by_how_far_lines_are_apart() -> None:
+    """Lines as near as usual are one; on a page where each is a paragraph, all are as far as paragraphs are."""
+    lines = ["The first line goes on", "in the second", "and the third"]
+    assert one(samples.pdf(lines, leading=18), "a.pdf").text == " ".join(lines)
+    assert one(samples.pdf(lines, leading=30), "a.pdf").text == "\n\n".join(lines)
+
+
 def test_a_pdf_of_shaped_syllables_has_the_spaces_that_were_typed() -> None:
     """What Chrome prints: gaps within words are none, and those between words are."""
     words = [["ঢা", "কা", "য়"], ["ভা", "রী"], ["বৃ", "ষ্টি"], ["न", "हीं"], ["कि", "म"]]
