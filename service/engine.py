@@ -194,8 +194,8 @@ class Engine:
         name = model or (known.model if known else DEFAULT_MODEL)
         if known:
             known.check_model(name)
-        encoder = load_encoder(name, backend, cache=cache, report=report, progress=progress)
         reranking = Reranking(load_reranker(reranker, cache=cache), rerank_seconds) if reranker else None
+        encoder = load_encoder(name, backend, cache=cache, report=report, progress=progress)
         library = Library.open(
             folder,
             model=encoder.name,

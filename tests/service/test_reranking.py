@@ -1,11 +1,13 @@
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
+from embed import ModelUnavailable
 from index import Library
 from service.engine import Engine
 from service.errors import InvalidRequest, InvalidSetting
@@ -13,6 +15,7 @@ from service.reading import Draft
 from service.reranking import BATCH, Reranking
 from service.settings import Settings
 from service.web.app import create_app
+from tests.embed.test_reranker import write_cross_encoder
 from tests.fakes import ToyEncoder
 from tests.service.conftest import wait_until
 
@@ -114,3 +117,22 @@ def test_the_setting_names_it() -> None:
     assert Settings.from_environment({}).reranker is None
     with pytest.raises(InvalidSetting, match="RERANK_SECONDS must be above 0"):
         Settings.from_environment({"DRAGOMAN_RERANK_SECONDS": "0"})
+
+
+@pytest.mark.model
+def test_any_cross_encoder_in_a_folder_puts_hits_in_order(tmp_path: Path) -> None:
+    """Named when the engine is opened, as the setting does; one that is none is told at once."""
+    folder = str(write_cross_encoder(tmp_path / "crossing"))
+    texts = ["the river in flood", "a bank", "rain of trade", "water"]
+    with Engine.open(tmp_path / "library", reranker=folder, rerank_seconds=30) as engine:
+        list(engine.add(Draft(text=text, id=text, language="en") for text in texts))
+        answer = engine.search("flood water", limit=4)
+        assert engine.reranking is not None
+        scores = engine.reranking.model.score("flood water", texts)
+        best_first = [texts[place] for place in np.argsort(-scores)]
+        assert [hit.passage.text for hit in answer.hits] == best_first
+        assert [hit.passage.text for hit in engine.search("flood water", rerank=False).hits] != best_first
+        assert answer.reranked is not None
+        assert (answer.reranked.model, answer.reranked.scored) == (folder, 4)
+    with pytest.raises(ModelUnavailable, match="nowhere"):
+        Engine.open(tmp_path / "library", reranker="./nowhere")

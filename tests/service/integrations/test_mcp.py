@@ -1,7 +1,10 @@
 """The MCP server through the official client."""
 
 import asyncio
+import os
 import re
+import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -20,6 +23,7 @@ from mcp_types import CallToolResult, TextContent
 from index import Library
 from service.client import AsyncClient, Client
 from service.integrations.mcp import cut, fitted, server, tokens
+from tests.service.conftest import wait_until
 
 QUESTION = "By how much did trade between Russia and Belarus grow?"
 SEEDS = Path(__file__).parents[3] / "seeds"
@@ -77,6 +81,37 @@ def test_over_stdio_a_real_library_is_searched_and_read_and_added_to(model: obje
 
     asyncio.run(talk())
     assert Library.describe(tmp_path / "library") is not None
+
+
+@pytest.mark.model
+def test_over_http_a_running_service_is_asked(seeds_address: str) -> None:
+    """`dragoman mcp --url --port`: the official client finds the Hindi passage through both."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service.cli", "mcp", "--url", seeds_address, "--port", str(port), "--read-only"],
+        env={**os.environ, "PYTHONPATH": str(SEEDS.parent)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def listening() -> bool:
+        assert process.poll() is None
+        with socket.socket() as knocking:
+            return knocking.connect_ex(("127.0.0.1", port)) == 0
+
+    async def talk() -> str:
+        async with Connected(f"http://127.0.0.1:{port}/mcp") as connected:
+            assert {each.name for each in (await connected.list_tools()).tools} == {"search", "read", "languages"}
+            return text(await connected.call_tool("search", {"question": QUESTION, "limit": 1}))
+
+    try:
+        wait_until(listening, 60)
+        assert "36 प्रतिशत" in asyncio.run(talk())
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
 
 
 @pytest.mark.model
