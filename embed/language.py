@@ -197,7 +197,8 @@ def _narrowed(pooled: dict[str, float], sample: str) -> dict[str, float]:
 
 
 def _shares(scores: dict[str, float]) -> dict[str, float]:
-    total = sum(scores.values())
+    # The exact sum, for the order of the codes is that of a set, which differs from one process to the next.
+    total = math.fsum(scores.values())
     return {code: score / total for code, score in scores.items()} if total else {}
 
 

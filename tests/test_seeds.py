@@ -55,6 +55,10 @@ def test_the_passage_that_answers_comes_first(seeded: Engine, question: str, lan
     ("question", "words"),
     [
         ("By how much did trade between Russia and Belarus grow this year?", "36 प्रतिशत"),
+        ("By how much did trade between Russia and Belarus grow?", "36 प्रतिशत"),
+        ("রাশিয়া ও বেলারুশের বাণিজ্য কত শতাংশ বেড়েছে?", "36 प्रतिशत"),
+        ("যৌথ সামরিক মহড়া কবে হবে?", "अगले साल की शुरुआत"),
+        ("What did the United States accuse Russia of?", "आक्रमण की तैयारी करने का आरोप"),
         ("Which aircraft plant did Kim Jong Un visit?", "বিমান কারখানা"),
         ("September war games of 200,000 troops", "200,000"),
         ("mass protests against the disputed election of August 2020", "अगस्त 2020"),

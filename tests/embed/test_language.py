@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -78,6 +81,18 @@ def test_text_without_letters_is_undetermined(text: str) -> None:
 def test_a_script_of_one_language_settles_it(text: str, language: str) -> None:
     """One word is enough where a script serves one language, even beside a Latin name."""
     assert detect(text).code == language
+
+
+def test_every_process_says_the_same_to_the_last_bit() -> None:
+    """The cursors of one worker are good for another, and they hold what the question's language was."""
+    ask = "from embed import detect; print(sorted(detect('Which aircraft plant did Kim visit?').probabilities.items()))"
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", ask], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("0", "1", "2")
+    }
+    assert len(told) == 1
 
 
 def test_a_shared_script_leaves_probabilities_to_share() -> None:
