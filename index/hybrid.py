@@ -113,14 +113,18 @@ class Hybrid:
         self._near: Remembered[Vectors] = Remembered(1)
         self._stacked: Remembered[tuple[Rows, Stack]] = Remembered(1)
         self._sampled = Held()
-        self._matching: Remembered[Matches] = Remembered(2 * REMEMBERED)
+        self._matching: Remembered[Future[Matches]] = Remembered(2 * REMEMBERED)
         self._usual: Remembered[Background] = Remembered(REMEMBERED)
-        # How questions find themselves in the sample, told by other threads.
+        # What other threads tell: which terms match, and how questions find themselves in the sample.
         self._aside = ThreadPoolExecutor(thread_name_prefix="tokens")
         self._sampled_late: Remembered[Future[Vectors]] = Remembered(REMEMBERED)
 
     def begin(self, asked: Asked, source: Source) -> None:
-        """Have the sampled passages' tokens compared while the caller looks for the nearest passages."""
+        """Have words and sounds searched, and the sampled passages' tokens compared, while the caller looks for the
+        nearest passages.
+        """
+        for name in FIELDS if asked.text else ():
+            self._searched(asked.text, name, source)
         if self._tokens is not None and asked.tokens is not None:
             self._late(asked, asked.tokens, source)
 
@@ -290,6 +294,14 @@ class Hybrid:
         best: Vectors = np.stack(scores).max(axis=0)
         return best
 
+    def _searched(self, text: str, name: Field, source: Source) -> Future[Matches]:
+        """Return what will be found of all rows that share terms with a question."""
+        lexicon = source.lexicon
+        k = WHOLE if len(lexicon) <= WHOLE else DEEP
+        return self._matching.get(
+            (text, name, source.change), lambda: self._aside.submit(_scored, text, name, lexicon, k, None)
+        )
+
     def _matches(self, asked: Asked, name: Field, source: Source, allowed: Rows | None) -> Matches:
         """Return the allowed rows that share terms with a question, best first, and their scores."""
         lexicon = source.lexicon
@@ -297,10 +309,7 @@ class Hybrid:
             return np.zeros(0, np.int64), np.zeros(0, np.float32)
         if allowed is not None and len(lexicon) > WHOLE:
             return _scored(asked.text, name, lexicon, DEEP, allowed)
-        k = WHOLE if len(lexicon) <= WHOLE else DEEP
-        rows, scores = self._matching.get(
-            (asked.text, name, source.change), lambda: _scored(asked.text, name, lexicon, k, None)
-        )
+        rows, scores = self._searched(asked.text, name, source).result()
         if allowed is None:
             return rows, scores
         here = among(rows, allowed)
@@ -311,6 +320,11 @@ def bounded(standing: Values) -> Values:
     """Return how far something stands out, within `BOUND`: nobody seeks a passage that repeats the question."""
     held: Values = BOUND * np.tanh(standing / BOUND)
     return held
+
+
+def _failed(value: object) -> bool:
+    """Tell whether a value is one that was to be told by another thread, and was not."""
+    return isinstance(value, Future) and value.done() and value.exception() is not None
 
 
 class Remembered(Generic[Value]):
@@ -324,7 +338,7 @@ class Remembered(Generic[Value]):
     def get(self, key: object, make: Callable[[], Value]) -> Value:
         """Return the value of a key, made where it is not remembered."""
         with self._lock:
-            if key in self._values:
+            if key in self._values and not _failed(self._values[key]):
                 self._values.move_to_end(key)
                 return self._values[key]
         value = make()

@@ -1,12 +1,13 @@
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from index import DamagedLibrary, Library, NotCalibrated
-from index.hybrid import WINDOW
+from index.hybrid import WINDOW, Remembered
 from index.ranking import MOST_LEXICAL
 from tests.index.samples import article, open_library, passages, put, units, vector_of
 
@@ -245,3 +246,15 @@ def test_relevance_is_the_same_on_every_page_and_for_any_limit(folder: Path) -> 
             question, {"en": 1.0}, mode="hybrid", text="text 3", tokens=tokens, limit=80, min_relevance=least
         ).hits
         assert {hit.article.id for hit in enough} == {id for id, each in many.items() if each and each >= least}
+
+
+def test_what_failed_in_another_thread_is_asked_again() -> None:
+    """A search of words that failed once is no answer for the next question."""
+    remembered: Remembered[Future[int]] = Remembered(2)
+    failed, told = Future[int](), Future[int]()
+    failed.set_exception(ValueError("the file is gone"))
+    told.set_result(3)
+
+    assert remembered.get("key", lambda: failed) is failed
+    assert remembered.get("key", lambda: told).result() == 3
+    assert remembered.get("key", lambda: failed).result() == 3
