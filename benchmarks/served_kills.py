@@ -159,8 +159,8 @@ def rounds(folder: Path, kills: int, seed: int) -> Iterator[Round]:
                     time.sleep(0.002)
                 time.sleep(chance.uniform(0, LONGEST))
                 process.send_signal(signal.SIGKILL)
-            for one in clients:
-                one.result()
+            for running in clients:
+                running.result()
         for one in told:
             state |= one.state
         verified(folder)
