@@ -40,11 +40,9 @@ from service.reading import Draft
 NEAREST = 20
 OTHERS = 8
 SAME = 6  # the column of `ranked_by` that tells the question's own language
-# What relevance is told by, with tokens and without, and how much its weights are held back: the fewest kinds, and the
-# most, that on passages which were not fitted on do not do worse than the best by more than a standard error.
-WHOLE = ("similarity", "maxsim", "late", "sounds", "words", "same")
-BARE = ("similarity", "meaning", "sounds", "words", "same")
-HELD_BACK = 1000.0
+# What relevance is told by, with tokens and without, and how much each weight is held back (benchmarks/results.md).
+WHOLE = dict.fromkeys(("similarity", "beyond", "sounds", "words", "same"), 100.0)
+BARE = dict.fromkeys(("similarity", "meaning", "sounds", "words", "same"), 1000.0)
 Matrix = NDArray[np.float64]
 
 
@@ -184,10 +182,10 @@ def relevance_of(found: list[Asked], fusion: Fusion) -> Relevance:
 def without_tokens(evidence: Evidence) -> Evidence:
     """Return the evidence as it is where no token vectors are kept."""
     nothing = np.full(len(evidence.same), np.nan)
-    return replace(evidence, maxsim=nothing, late=nothing)
+    return replace(evidence, maxsim=nothing, late=nothing, beyond=nothing)
 
 
-def odds_of(found: list[Asked], fusion: Fusion, kinds: tuple[str, ...]) -> Odds:
+def odds_of(found: list[Asked], fusion: Fusion, kinds: dict[str, float]) -> Odds:
     """Return the logistic regression on whether first hits answer, by these kinds of evidence.
 
     They go together, and which of two tells more depends on what is asked; so they are brought to one scale and held
@@ -200,9 +198,10 @@ def odds_of(found: list[Asked], fusion: Fusion, kinds: tuple[str, ...]) -> Odds:
         right.append(each.answers[first])
     x, y = np.concatenate(rows), np.concatenate(right).astype(np.float64)
     places = [place for place, each in enumerate(fields(Odds)) if each.name in kinds]
+    held_back = [kinds[each.name] for each in fields(Odds) if each.name in kinds]
     mean, scale = x[:, places].mean(axis=0), x[:, places].std(axis=0)
     scaled = np.column_stack([(x[:, places] - mean) / scale, np.ones(len(x))])
-    weights = logistic(scaled, y, np.append(np.full(len(places), HELD_BACK), 0.0))
+    weights = logistic(scaled, y, np.array([*held_back, 0.0]))
     slope, intercept = logistic(np.column_stack([scaled @ weights, np.ones(len(x))]), y, 0.01).tolist()
     odds = np.zeros(x.shape[1])
     odds[places] = slope * weights[:-1] / scale

@@ -66,23 +66,36 @@ class Usual:
         standing: Values = (values.astype(np.float64) - mean) / deviation
         return standing
 
+    def beyond(self, values: NDArray[np.float32], rows: Rows) -> Values:
+        """Return how far values (n,), 1 at most, go beyond the mean of all languages, as a share of what they could."""
+        mean = self._whole(self._itself(values, rows))[0]
+        beyond: Values = (values.astype(np.float64) - mean) / (1 - mean)
+        return beyond
+
     def level(self, values: NDArray[np.float32], languages: list[str], rows: Rows) -> tuple[Values, Values]:
         """Return mean and deviation (n,) of what is usual for the passages of these values (n,).
 
         A passage that is in the sample itself is held against the others: in a small library, where all are, an answer
         would else be part of what is usual.
         """
-        given = values.astype(np.float64)
-        inside = among(rows, self.rows) & ~np.isnan(given)
-        own = np.where(inside, given, 0.0)
-        itself = np.stack([inside.astype(np.float64), own, own**2])
+        itself = self._itself(values, rows)
         nothing = (0.0, 0.0, 0.0)
-        whole = np.array(self.sums[""])[:, None] - itself
         names = {code: place for place, code in enumerate(dict.fromkeys(languages))}
         sums = np.array([self.sums.get(code, nothing) for code in names]).reshape(-1, 3)
         of_language = sums[[names[code] for code in languages]].T - itself
-        known = np.full(len(given), self.mean), np.full(len(given), self.deviation)
-        return drawn(of_language, *drawn(whole, *known, KNOWN_PRIOR, KNOWN_PRIOR))
+        return drawn(of_language, *self._whole(itself))
+
+    def _itself(self, values: NDArray[np.float32], rows: Rows) -> Values:
+        """Return what the passages of these values (n,) are in the sums (3, n)."""
+        given = values.astype(np.float64)
+        inside = among(rows, self.rows) & ~np.isnan(given)
+        own = np.where(inside, given, 0.0)
+        return np.stack([inside.astype(np.float64), own, own**2])
+
+    def _whole(self, itself: Values) -> tuple[Values, Values]:
+        """Return mean and deviation (n,) over all languages, without the passages themselves."""
+        known = np.full(itself.shape[1], self.mean), np.full(itself.shape[1], self.deviation)
+        return drawn(np.array(self.sums[""])[:, None] - itself, *known, KNOWN_PRIOR, KNOWN_PRIOR)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,13 +22,15 @@ class Evidence:
 
     `similarity` is the cosine of their vectors, `maxsim` how their tokens meet the question's, NaN where it is not
     known; `meaning` and `late` are the same two in deviations from what is usual, and so are `sounds` and `words`, by
-    BM25. `same` is the probability that question and passage are in the same language.
+    BM25. `beyond` is how far MaxSim goes beyond what is usual for the question in all languages together, as a share of
+    the most that it could. `same` is the probability that question and passage are in the same language.
     """
 
     similarity: Values
     maxsim: Values
     meaning: Values
     late: Values
+    beyond: Values
     sounds: Values
     words: Values
     same: Values
@@ -95,8 +97,7 @@ class Odds(Weights):
 
     similarity: float
     meaning: float
-    maxsim: float
-    late: float
+    beyond: float
     sounds: float
     words: float
     same: float
@@ -109,7 +110,7 @@ class Odds(Weights):
 
 
 def evidence_of(evidence: Evidence) -> Values:
-    """Return what log odds are linear in, (n, 8), in the order of `Odds`; what is not known of tokens is 0."""
+    """Return what log odds are linear in, (n, 7), in the order of `Odds`; what is not known of tokens is 0."""
     told = [getattr(evidence, each.name) for each in fields(Odds)[:-1]]
     known: Values = np.nan_to_num(np.stack([*told, np.ones_like(evidence.same)], axis=1))
     return known

@@ -167,15 +167,17 @@ class Hybrid:
         """
         usual, rows = self.usual(asked, source), np.full(len(vectors), -1, np.int64)
         near = np.einsum("nd,d->n", vectors.astype(np.float64), asked.vector.astype(np.float64)).astype(np.float32)
-        compared = late = np.full(len(vectors), np.nan)
+        compared = late = beyond = np.full(len(vectors), np.nan)
         if tokens is not None and asked.tokens is not None:
             met = maxsim(asked.tokens, tokens)
             compared, late = met.astype(np.float64), usual.late.standing(met, near, languages, rows)
+            beyond = usual.late.few.beyond(met, rows)
         evidence = Evidence(
             near.astype(np.float64),
             compared,
             usual.meaning.standing(near, languages, rows),
             late,
+            beyond,
             np.zeros(len(vectors)),
             np.zeros(len(vectors)),
             np.array([asked.language.get(code, 0.0) for code in languages]),
@@ -215,6 +217,7 @@ class Hybrid:
             nothing,
             usual.meaning.standing(near, languages, rows),
             nothing,
+            nothing,
             bounded(usual.sounds.standing(self._shared(asked, "sounds", rows, source, alloweds), languages, rows)),
             bounded(usual.words.standing(self._shared(asked, "words", rows, source, alloweds), languages, rows)),
             np.array([asked.language.get(code, 0.0) for code in languages]),
@@ -228,8 +231,9 @@ class Hybrid:
         compared = maxsim(asked.tokens, self.tokens(rows, source.connection, held))
         languages = self._languages.of(rows, source.connection, source.change)
         near = evidence.similarity.astype(np.float32)
-        late = self.usual(asked, source).late.standing(compared, near, languages, rows)
-        return replace(evidence, maxsim=compared.astype(np.float64), late=late)
+        usual = self.usual(asked, source).late
+        late, beyond = usual.standing(compared, near, languages, rows), usual.few.beyond(compared, rows)
+        return replace(evidence, maxsim=compared.astype(np.float64), late=late, beyond=beyond)
 
     def usual(self, asked: Asked, source: Source) -> Background:
         """Return what is usual for a question."""

@@ -64,6 +64,18 @@ def test_a_sampled_passage_is_held_against_the_others() -> None:
     assert found == pytest.approx(others.standing(values[3:], ["en"], np.array([4])), rel=1e-5)
 
 
+def test_what_goes_beyond_the_usual_is_a_share_of_what_it_could() -> None:
+    """Whatever the language; a passage that is in the sample is held against the others."""
+    values = np.array([0.1, 0.2, 0.3, 0.9], np.float32)
+    usual = Usual.of(values, np.array(["en", "en", "bn", "bn"]), np.array([1, 2, 3, 4]), 0.3, 0.1)
+
+    mean, others = (1.5 + KNOWN_PRIOR * 0.3) / (4 + KNOWN_PRIOR), (0.6 + KNOWN_PRIOR * 0.3) / (3 + KNOWN_PRIOR)
+    assert usual.beyond(np.array([1.0, mean, 0.9], np.float32), np.array([1000, 1001, 4])) == pytest.approx(
+        [1.0, 0.0, (0.9 - others) / (1 - others)], abs=1e-6
+    )
+    assert np.isnan(usual.beyond(np.array([np.nan], np.float32), np.array([4]))).all()
+
+
 def test_a_language_that_was_not_met_is_as_all_are() -> None:
     """Its passages are held against the library as a whole."""
     values = np.random.default_rng(1).normal(0.4, 0.05, 500).astype(np.float32)

@@ -17,10 +17,8 @@ FUSION = Fusion(
 )
 
 RELEVANCE = Relevance(
-    whole=Odds(
-        similarity=10.0, meaning=0.5, maxsim=20.0, late=0.25, sounds=0.5, words=0.25, same=-1.0, intercept=-10.0
-    ),
-    bare=Odds(similarity=15.0, meaning=1.0, maxsim=0.0, late=0.0, sounds=0.5, words=0.25, same=-1.0, intercept=-8.0),
+    whole=Odds(similarity=10.0, meaning=0.5, beyond=20.0, sounds=0.5, words=0.25, same=-1.0, intercept=-10.0),
+    bare=Odds(similarity=15.0, meaning=1.0, beyond=0.0, sounds=0.5, words=0.25, same=-1.0, intercept=-8.0),
 )
 
 
@@ -54,7 +52,7 @@ def test_where_tokens_are_not_known_the_expected_stands_in() -> None:
 def test_relevance_is_the_logistic_curve_of_its_own_weighted_sum() -> None:
     """It tells how near a passage is, and how far it stands out."""
     found = RELEVANCE.probability(
-        evidence(similarity=[0.5, 0.5], maxsim=[0.3, 0.3], sounds=[1, 1], words=[0, 2], same=[0, 1], late=[0, 2])
+        evidence(similarity=[0.5, 0.5], beyond=[0.3, 0.3], sounds=[1, 1], words=[0, 2], same=[0, 1], meaning=[0, 1])
     )
 
     assert found == pytest.approx([1 / (1 + np.exp(-1.5)), 1 / (1 + np.exp(-1.5))])
@@ -63,7 +61,7 @@ def test_relevance_is_the_logistic_curve_of_its_own_weighted_sum() -> None:
 def test_a_passage_without_tokens_is_judged_by_what_is_known_of_it() -> None:
     """By weights of its own, whatever passages it comes with."""
     found = RELEVANCE.probability(
-        evidence(similarity=[0.5, 0.5], maxsim=[0.3, np.nan], late=[0, np.nan], sounds=[1, 1])
+        evidence(similarity=[0.5, 0.5], maxsim=[0.4, np.nan], beyond=[0.3, np.nan], sounds=[1, 1])
     )
 
     assert found == pytest.approx([1 / (1 + np.exp(-1.5)), 0.5])

@@ -354,7 +354,7 @@ def neutral(monkeypatch: pytest.MonkeyPatch) -> Neutral:
         spread=(np.eye(DIM) / 16).astype(np.float32),
         slope=2,
         intercept=-1,
-        answering=Relevance(*(Odds(5.0, 0.0, maxsim, 0.0, 0.3, 0.2, -0.5, -4.0) for maxsim in (5.0, 0.0))),
+        answering=Relevance(*(Odds(5.0, 0.0, beyond, 0.3, 0.2, -0.5, -4.0) for beyond in (5.0, 0.0))),
     )
     made = Neutral(priors)
     monkeypatch.setattr(Neutral, "for_model", classmethod(lambda *_: made))

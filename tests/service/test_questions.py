@@ -41,7 +41,7 @@ LOOPBACK = frozenset({"127.0.0.1"})
 def known() -> Neutral:
     """What would be known of the toy: its raw space, and a relevance that is a logistic curve of the similarity."""
     nothing = np.zeros((4, 32), np.float32)
-    odds = Odds(similarity=10, meaning=0, maxsim=0, late=0, sounds=0, words=0, same=0, intercept=-5)
+    odds = Odds(similarity=10, meaning=0, beyond=0, sounds=0, words=0, same=0, intercept=-5)
     priors = Priors(
         model="toy",
         languages=("bn", "en", "hi", "ru"),
