@@ -64,3 +64,21 @@ class Held:
     def _drop(self, row: int) -> None:
         if (own := self._known.pop(row, None)) is not None:
             self._size -= own.codes.nbytes
+
+
+class Following:
+    """What is held, brought along from one change of the library to the next. Safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._now: tuple[Change | None, Held] = (None, Held())
+
+    def at(self, connection: sqlite3.Connection, change: Change) -> Held:
+        """Return what was read that is still so at this change, which the connection sees."""
+        at, held = self._now
+        if at == change:
+            return held
+        if at is not None and at.number > change.number:
+            return Held()  # another search is ahead of this one: it is not sent back
+        held = Held() if at is None else held.followed(connection, at)
+        self._now = change, held
+        return held

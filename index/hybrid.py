@@ -22,7 +22,7 @@ from index.changes import Change
 from index.dense import DenseIndex, Place
 from index.errors import DamagedLibrary
 from index.fusion import Evidence
-from index.held import Held
+from index.held import Following, Held
 from index.languages import Languages
 from index.lexicon import Field, Lexicon, among
 from index.neutral import Neutral
@@ -112,7 +112,7 @@ class Hybrid:
         # Of the sample, at the last change: its vectors, and the places and token vectors of those that are compared.
         self._near: Remembered[Vectors] = Remembered(1)
         self._stacked: Remembered[tuple[Rows, Stack]] = Remembered(1)
-        self._sampled = Held()
+        self._sampled = Following()
         self._matching: Remembered[Future[Matches]] = Remembered(2 * REMEMBERED)
         self._usual: Remembered[Background] = Remembered(REMEMBERED)
         # What other threads tell: which terms match, and how questions find themselves in the sample.
@@ -250,7 +250,8 @@ class Hybrid:
     def _stack(self, sample: Sample, source: Source) -> tuple[Rows, Stack]:
         """Return the places of the sampled passages whose tokens are compared, and these."""
         places = sample.few(COMPARED, COMPARED_ALL)
-        return places, Stack(self.tokens(sample.rows[places], source.connection, self._sampled))
+        held = self._sampled.at(source.connection, source.change)
+        return places, Stack(self.tokens(sample.rows[places], source.connection, held))
 
     def _late(self, asked: Asked, tokens: Vectors, source: Source) -> tuple[Rows, Future[Vectors]]:
         """Return the places of sampled passages, and how the question's tokens will be found in theirs."""

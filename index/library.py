@@ -418,7 +418,7 @@ class Library(Searcher):
     def tokens(self, rows: Sequence[int]) -> dict[int, Vectors]:
         """Return by row the neutral token vectors (t, width) that are kept, none of a row without; DamagedLibrary."""
         with self._store.reading() as connection:
-            held = self._holding(connection, changes.current(connection))
+            held = self._held.at(connection, changes.current(connection))
             found = self.hybrid.tokens(np.array(rows, np.int64), connection, held)
         assert self.token_space is not None
         return dict(zip(rows, map(self.token_space.restore, found), strict=True))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import changes, grouping, stories, tables, warmth
-from index.changes import Change, Rows
+from index.changes import Rows
 from index.cursor import Cursor, fingerprint
 from index.dense import DenseIndex, Place, Sizing, best
 from index.errors import NotCalibrated, PassageNotFound
@@ -20,7 +20,7 @@ from index.filters import Filter
 from index.fusion import Evidence
 from index.grouping import Found
 from index.guard import Guard
-from index.held import Held
+from index.held import Following, Held
 from index.hybrid import NEAREST, WINDOW, Asked, Hybrid, Source
 from index.lexical import Lexical
 from index.lexicon import Lexicon, among
@@ -74,7 +74,7 @@ class Searcher:
         # None where no token vectors are kept, or only ones of another kind than this version compares.
         self.token_space = known if known and known.identity == info.tokens else None
         self.hybrid = Hybrid(self._neutral, self.token_space)
-        self._held: tuple[Change | None, Held] = (None, Held())
+        self._held = Following()
 
     def _made(self, neutral: Neutral) -> dict[Literal["dense", "raw"], Space]:
         """Return the spaces in which passages are compared, not yet loaded."""
@@ -98,7 +98,7 @@ class Searcher:
             space.retire()
         with self.moving.alone():
             self._neutral, self._spaces, self.hybrid = neutral, spaces, Hybrid(neutral, self.token_space)
-            self._held = (None, Held())
+            self._held = Following()
 
     @property
     def sizing(self) -> Sizing:
@@ -153,7 +153,7 @@ class Searcher:
         ranked = [np.full((len(vectors), k), -1, np.int64) for _ in wheres]
 
         def ask(source: Source, _: Rows | None) -> list[Rows]:
-            held = self._holding(source.connection, source.change)
+            held = self._held.at(source.connection, source.change)
             alloweds = self._filtered(source, wheres)
             depth = max(k, NEAREST) if mode == "hybrid" else k
             nearest = [source.index.search(vectors, depth, allowed)[1] for allowed in alloweds]
@@ -192,7 +192,7 @@ class Searcher:
         first, relevance = np.full(shape, -1, np.int64), np.zeros(shape, np.float32)
 
         def ask(source: Source, _: Rows | None) -> tuple[Rows, Vectors]:
-            held = self._holding(source.connection, source.change)
+            held = self._held.at(source.connection, source.change)
             alloweds = self._filtered(source, wheres)
             depth = NEAREST if mode == "hybrid" else 1
             nearest = [source.index.search(vectors, depth, allowed) for allowed in alloweds]
@@ -237,19 +237,8 @@ class Searcher:
         """Return for each filter the rows, ascending, that it lets through; None for all."""
         return [self._selection.rows(source.connection, where, source.change) if where else None for where in wheres]
 
-    def _holding(self, connection: sqlite3.Connection, change: Change) -> Held:
-        """Return what other questions read that is still so at this change, which the connection sees."""
-        at, held = self._held
-        if at == change:
-            return held
-        if at is not None and at.number > change.number:
-            return Held()  # another search is ahead of this one: it is not sent back
-        held = Held() if at is None else held.followed(connection, at)
-        self._held = change, held
-        return held
-
     def _ranking(self, asked: Asked, mode: Mode, source: Source, allowed: Rows | None) -> Ranking:
-        held = self._holding(source.connection, source.change)
+        held = self._held.at(source.connection, source.change)
         return Ranking(asked, mode, source, allowed, self.hybrid, self._neutral, held)
 
     def _judged(self, asked: Asked, rows: Rows, source: Source, held: Held) -> NDArray[np.float64]:
@@ -348,7 +337,7 @@ class Searcher:
             rows = rows if allowed is None else rows[among(rows, allowed)]
             if not len(rows):
                 return []
-            similar, chances = self.hybrid.judge(asked, rows, source, self._holding(source.connection, source.change))
+            similar, chances = self.hybrid.judge(asked, rows, source, self._held.at(source.connection, source.change))
             if chances is None:
                 raise NotCalibrated(
                     f"Relevance is not known for the model {self.model!r}, so nothing can be told by it."

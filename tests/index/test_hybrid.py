@@ -184,6 +184,27 @@ def test_the_passage_whose_tokens_are_found_is_the_most_similar(folder: Path) ->
         assert by_meaning[0] == "mute"
 
 
+def test_what_is_usual_follows_an_article_to_another_language(folder: Path) -> None:
+    """Relevance is what a process tells that opens the library afterwards."""
+
+    def relevance(library: Library) -> float | None:
+        tokens = FAR * units(1007, 12, DEPTH)
+        return library.search(units(99, 1, DEPTH)[0], {"en": 1.0}, mode="hybrid", tokens=tokens).hits[0].relevance
+
+    with known(folder) as library:
+        fill(library)
+        before = relevance(library)
+        space = library.token_space
+        assert space is not None
+        for number in range(10, 20):
+            written = article(f"a{number}", f"text {number}", language="bn")
+            tokens = {0: space.compress(FAR * units(1007, 12, DEPTH), "bn")}
+            library.add(written, passages(written), {0: units(number, 1, DEPTH)[0]}, tokens)
+        after = relevance(library)
+    with known(folder) as library:
+        assert after == relevance(library) != before
+
+
 def test_a_library_may_keep_no_tokens(folder: Path) -> None:
     """It is chosen when the library is made; what is searched then is ranked without."""
     with known(folder, late_interaction=False) as library:
