@@ -127,12 +127,14 @@ class Worker:
         self._space: TokenSpace | None = space if space and space.depth == self._encoder.token_dim else None
 
     def __call__(self, batch: "Mapping[str, Sequence[int]]") -> dict[str, Any]:
-        """Encode the pools of a batch; return their numbers."""
+        """Encode the pools of a batch; return their numbers, and how many passages were encoded of each."""
+        counts = []
         for number in map(int, batch["pool"]):
             vectors, codes = encode(self._encoder, self._space, self._job.pool(number))
             kept = [{"vector": vector.tolist(), "tokens": codes.get(place)} for place, vector in enumerate(vectors)]
             _write(self._job.done(number), _table(kept))
-        return {"pool": batch["pool"]}
+            counts.append(len(kept))
+        return {"pool": batch["pool"], "passages": counts}
 
 
 def add(
@@ -177,7 +179,7 @@ def _finished(
     """Encode what is planned and not done, and keep all of it."""
     pools = job.planned() or 0
     finished = {number for number in range(pools) if job.done(number).exists()}
-    waiting = (number for number in range(pools))
+    waiting = iter(range(pools))
     turn = next(waiting, None)
 
     def kept() -> Iterator[Outcome]:
@@ -188,18 +190,18 @@ def _finished(
 
     yield from kept()
     left = [number for number in range(pools) if number not in finished]
-    for number in _on_cluster(job, left, address, workers, backend) if left else ():
+    for number, passages in _on_cluster(job, left, address, workers, backend) if left else ():
         finished.add(number)
         if advance:
-            advance(sum(len(todo) for _, _, todo in job.pool(number)))
+            advance(passages)
         yield from kept()
     (job.folder / PLAN).unlink(missing_ok=True)
 
 
 def _on_cluster(
     job: Job, left: Sequence[int], address: str, workers: int | None, backend: BackendName
-) -> Iterator[int]:
-    """Have the pools encoded, and yield the number of each as it is done."""
+) -> Iterator[tuple[int, int]]:
+    """Have the pools encoded, and yield the number of each, and of its passages, as it is done."""
     with _cluster(address) as ray:
         resources = ray.cluster_resources()
         cards, machines = int(resources.get("GPU", 0)), len(ray.nodes())
@@ -219,7 +221,7 @@ def _on_cluster(
                 **needed,
             )
             for row in done.iter_rows():
-                yield int(row["pool"])
+                yield int(row["pool"]), int(row["passages"])
         except ray.exceptions.RayError as error:
             raise ClusterFailed(
                 f"The cluster stopped encoding ({_first(error)}); what is encoded is kept in {job.folder}:"

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,7 +79,7 @@ def import_(
             first = next(drafts, None)  # what is damaged is told before a library is made
             with _engine(settings, create=True) as engine:
                 if first is not None:
-                    counts.update(each.action for each in engine.add(_all(first, drafts)))
+                    counts.update(each.action for each in engine.add(chain([first], drafts)))
             done = {action: counts[action] for action in ("added", "replaced", "unchanged")}
         else:
             done = asdict(take(source, manifest, lambda: _receiving(settings.data, manifest), progress))
@@ -86,11 +87,6 @@ def import_(
         out(json.dumps({"data": str(settings.data), **done}, ensure_ascii=False))
         return
     out(", ".join(f"{count} {action}" for action, count in done.items() if count) or "There was nothing to import.")
-
-
-def _all(first: Any, rest: Any) -> Any:
-    yield first
-    yield from rest
 
 
 def _receiving(data: Path, manifest: Any) -> "Library":

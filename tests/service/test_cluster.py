@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.cluster import encoding
 from embed import Encoder
 from index import Library
 from service import cluster
@@ -38,32 +39,6 @@ def held(library: Library) -> dict[str, list[tuple[str, int, int]]]:
     return {id: [(each.id, each.start, each.end) for each in library.passages(id)] for id in library.contents()}
 
 
-def descendants(pid: int) -> Iterator[int]:
-    """Yield the processes that a process began, and those that these began."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            except (OSError, ValueError, IndexError):
-                continue
-            if parent == pid:
-                yield int(entry.name)
-                yield from descendants(int(entry.name))
-
-
-def workers() -> list[int]:
-    """Return the processes of this one's cluster that encode."""
-    found = []
-    for pid in descendants(os.getpid()):
-        try:
-            told = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if b"MapWorker" in told:
-            found.append(pid)
-    return found
-
-
 @pytest.fixture
 def library_of(model: Encoder, tmp_path: Path) -> Iterator[dict[str, Engine]]:
     """Give two empty libraries of the default model."""
@@ -87,9 +62,9 @@ def test_two_workers_of_which_one_is_killed_make_the_library_that_one_process_ma
     def kill_one() -> None:
         deadline = time.monotonic() + 120
         while not killed and time.monotonic() < deadline:
-            if any((tmp_path / "scratch" / "done").glob("*.parquet")) and (encoding := workers()):
-                os.kill(encoding[0], signal.SIGKILL)
-                killed.append(encoding[0])
+            if any((tmp_path / "scratch" / "done").glob("*.parquet")) and (workers := encoding(os.getpid())):
+                os.kill(workers[0], signal.SIGKILL)
+                killed.append(workers[0])
             time.sleep(0.02)
 
     watch = threading.Thread(target=kill_one)
