@@ -91,6 +91,14 @@ def make(dim: int, name: str = "faiss") -> DenseIndex:
     return FaissIndex(dim)
 
 
+def exact(vectors: Vectors, query: Vectors) -> Vectors:
+    """Return the inner products of vectors (n, dim) with a query (dim,), the same whatever vectors come with each."""
+    # einsum sums each row by itself, whatever rows come with it; a matrix product would not.
+    products = np.einsum("nd,d->n", vectors.astype(np.float64), query.astype(np.float64))
+    found: Vectors = products.astype(np.float32)
+    return found
+
+
 def best(
     index: DenseIndex,
     query: Vectors,
@@ -114,9 +122,7 @@ def best(
         wanted = min(2 * wanted + 16, size)
         rough, rows = index.search(query[None], wanted, allowed)
         found = rows[0][rows[0] >= 0]
-        # einsum sums each row by itself, whatever rows come with it; a matrix product would not.
-        products = np.einsum("nd,d->n", index.vectors(found).astype(np.float64), query.astype(np.float64))
-        scores = products.astype(np.float32)
+        scores = exact(index.vectors(found), query)
         order = np.lexsort((found, -scores))
         places = [Place(score, row) for score, row in zip(scores[order].tolist(), found[order].tolist(), strict=True)]
         if wanted < size:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from index import sounds, tables
 from index.background import Followed, Sample, Sampling, Usual
 from index.changes import Change
-from index.dense import DenseIndex, Place
+from index.dense import DenseIndex, Place, exact
 from index.errors import DamagedLibrary
 from index.fusion import Evidence
 from index.held import Following, Held
@@ -166,7 +166,7 @@ class Hybrid:
         Of words and sounds in common they are taken to have what is usual.
         """
         usual, rows = self.usual(asked, source), np.full(len(vectors), -1, np.int64)
-        near = np.einsum("nd,d->n", vectors.astype(np.float64), asked.vector.astype(np.float64)).astype(np.float32)
+        near = exact(vectors, asked.vector)
         compared = late = beyond = np.full(len(vectors), np.nan)
         if tokens is not None and asked.tokens is not None:
             met = maxsim(asked.tokens, tokens)
@@ -356,12 +356,7 @@ class Remembered(Generic[Value]):
 
 def similarity(asked: Asked, rows: Rows, source: Source) -> Vectors:
     """Return the similarity of these rows to a question (n,), the same whatever rows they come with."""
-    # einsum sums each row by itself, whatever rows come with it; a matrix product would not.
-    vectors = source.index.vectors(rows)
-    found: Vectors = np.einsum("nd,d->n", vectors.astype(np.float64), asked.vector.astype(np.float64)).astype(
-        np.float32
-    )
-    return found
+    return exact(source.index.vectors(rows), asked.vector)
 
 
 def _scored(text: str, name: Field, lexicon: Lexicon, k: int, allowed: Rows | None) -> Matches:
