@@ -156,11 +156,13 @@ def test_nothing_is_lost_when_it_is_switched_under_writes(data: Path) -> None:
     """A thread adds all the while: what it was told is kept is in the generation that serves then, all of it."""
     reembedding.reembed(data, source(data), other(data, "deaf"))
     kept: list[str] = []
-    refused = threading.Event()
+    refused, ended = threading.Event(), threading.Event()
 
     def write() -> None:
         with Engine.open(data) as serving:
-            for number in range(100, 2000):
+            for number in itertools.count(100):
+                if ended.is_set():
+                    return
                 try:
                     kept.extend(outcome.article_id for outcome in serving.add([draft(number)]))
                 except Superseded:
@@ -170,10 +172,13 @@ def test_nothing_is_lost_when_it_is_switched_under_writes(data: Path) -> None:
     writer = threading.Thread(target=write)
     writer.start()
     try:
+        # A writer that opened the library after the switch would never be refused.
+        wait_until(lambda: bool(kept))
         reembedding.cut_over(data, source(data, read_only=False), other(data))
+        wait_until(refused.is_set)
     finally:
+        ended.set()
         writer.join()
-    assert refused.is_set()
     with Engine.open(data) as engine:
         assert engine.encoder.name == "deaf"
         assert set(kept) <= set(engine.library.contents())
