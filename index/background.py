@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.changes import Change
-from index.lexicon import among
+from index.scope import among
 
 Rows = NDArray[np.int64]
 Values = NDArray[np.float64]

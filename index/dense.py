@@ -3,10 +3,12 @@ order.
 """
 
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from index.scope import Allowed
 
 Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -16,17 +18,10 @@ Rows = NDArray[np.int64]
 SLACK = 1e-5
 
 
-class DenseIndex(Protocol):
-    """Rows (positive numbers) and their unit vectors. `index.recovery.Space` guards it for threads."""
-
-    name: str
-    dim: int
+class Searched(Protocol):
+    """Rows (positive numbers) and their unit vectors, to be searched."""
 
     def __len__(self) -> int: ...
-
-    def rows(self) -> Rows:
-        """Return the rows, ascending (n,)."""
-        ...
 
     def holds(self, rows: Rows) -> NDArray[np.bool_]:
         """Tell of each row (n,) whether it is here."""
@@ -34,6 +29,26 @@ class DenseIndex(Protocol):
 
     def vectors(self, rows: Rows) -> Vectors:
         """Return the vectors of rows (n, dim); raises KeyError for a row that is not here."""
+        ...
+
+    def search(self, queries: Vectors, k: int, allowed: Any = None) -> tuple[Vectors, Rows]:
+        """Return scores and rows (q, k) of the best for each query (q, dim), by inner product.
+
+        Best first, equal scores by row. `allowed` rows alone are looked at, so k of them come back whenever
+        that many are here; where fewer are, row -1 and score -inf fill up. Scores are within `SLACK` of the
+        true ones. What tells the allowed ones is an array of rows, or a `Scope` of the same index.
+        """
+        ...
+
+
+class DenseIndex(Searched, Protocol):
+    """One that is kept in memory. `index.recovery.Space` guards it for threads."""
+
+    name: str
+    dim: int
+
+    def rows(self) -> Rows:
+        """Return the rows, ascending (n,)."""
         ...
 
     def add(self, rows: Rows, vectors: Vectors) -> None:
@@ -44,15 +59,6 @@ class DenseIndex(Protocol):
 
     def remove(self, rows: Rows) -> None:
         """Remove rows; those that are not here are passed over."""
-        ...
-
-    def search(self, queries: Vectors, k: int, allowed: Rows | None = None) -> tuple[Vectors, Rows]:
-        """Return scores and rows (q, k) of the best for each query (q, dim), by inner product.
-
-        Best first, equal scores by row. `allowed` rows alone are looked at, so k of them come back whenever
-        that many are here; where fewer are, row -1 and score -inf fill up. Scores are within `SLACK` of the
-        true ones.
-        """
         ...
 
     def save(self, stream: BinaryIO) -> None:
@@ -100,10 +106,10 @@ def exact(vectors: Vectors, query: Vectors) -> Vectors:
 
 
 def best(
-    index: DenseIndex,
+    index: Searched,
     query: Vectors,
     limit: int,
-    allowed: Rows | None = None,
+    allowed: Allowed | None = None,
     after: Place | None = None,
     seen: int = 0,
 ) -> list[Place]:

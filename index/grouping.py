@@ -8,7 +8,7 @@ them articles follow one by one in the order of their nearest passages, which ne
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from index import stories, tables
+from index import stories
 from index.background import Sample
 from index.dense import Place
 from index.hybrid import Source
@@ -36,10 +36,10 @@ def groups(source: Source, rows: Sequence[int], group: Group, sample: Sample, ne
 
     `sample` and `neutral` tell what is usual among the vectors of the source's index.
     """
-    of = tables.article_numbers(source.connection, list(rows))
+    of = source.catalogue.numbers(list(rows))
     articles = list(dict.fromkeys(of[row] for row in rows))
     if group == "story":
-        told = stories.read(source.connection, source.index, articles)
+        told = stories.read(source.catalogue.told(articles), source.index, articles)
         alike = stories.likeness(told, sample, source.index.vectors(sample.rows), neutral)
         numbers = dict(zip(articles, stories.stories(alike.total()), strict=True))
     else:

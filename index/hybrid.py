@@ -4,7 +4,6 @@ The passages nearest in meaning, and those that share most words and sounds with
 evidence there is decides their order. Behind the window it goes on by meaning alone.
 """
 
-import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -16,16 +15,17 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from index import sounds, tables
+from index import sounds
 from index.background import Followed, Sample, Sampling, Usual
+from index.catalogue import Catalogue
 from index.changes import Change
-from index.dense import DenseIndex, Place, exact
+from index.dense import Place, Searched, exact
 from index.errors import DamagedLibrary
 from index.fusion import Evidence
-from index.held import Following, Held
-from index.languages import Languages
-from index.lexicon import Field, Lexicon, among
+from index.held import Held
+from index.lexicon import Field, Lexicon
 from index.neutral import Neutral
+from index.scope import Allowed, among
 from index.store import damage
 from index.tokens import Stack, Tokens, TokenSpace, maxsim
 from index.words import words
@@ -64,12 +64,16 @@ FIELDS: tuple[Field, Field] = ("sounds", "words")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where evidence comes from, all of it at one change of the library."""
+    """Where evidence comes from, all of it at one change of the library.
 
-    connection: sqlite3.Connection
-    index: DenseIndex
+    `some_rows` tells rows to draw a sample from: all, or, where they are too many, those that come first by chance.
+    """
+
+    catalogue: Catalogue
+    index: Searched
     lexicon: Lexicon
     change: Change
+    some_rows: Callable[[], Rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +112,10 @@ class Hybrid:
         self.fusion, self.relevance = neutral.fusion, neutral.answering
         told = f"{neutral.identity} {tokens.identity if tokens else ''}".encode() + self.fusion.array().tobytes()
         self.identity = sha256(told).hexdigest()[:16]
-        self._languages, self._sampling = Languages(), Sampling()
+        self._sampling = Sampling()
         # Of the sample, at the last change: its vectors, and the places and token vectors of those that are compared.
         self._near: Remembered[Vectors] = Remembered(1)
         self._stacked: Remembered[tuple[Rows, Stack]] = Remembered(1)
-        self._sampled = Following()
         self._matching: Remembered[Future[Matches]] = Remembered(2 * REMEMBERED)
         self._usual: Remembered[Background] = Remembered(REMEMBERED)
         # What other threads tell: which terms match, and how questions find themselves in the sample.
@@ -129,7 +132,7 @@ class Hybrid:
             self._late(asked, asked.tokens, source)
 
     def windows(
-        self, asked: Asked, nearest: Sequence[Rows], alloweds: Sequence[Rows | None], source: Source, held: Held
+        self, asked: Asked, nearest: Sequence[Rows], alloweds: Sequence[Allowed | None], source: Source, held: Held
     ) -> list[Rows]:
         """Return for each filter the rows of its window in their order.
 
@@ -191,25 +194,25 @@ class Hybrid:
         if self._tokens is None:
             return list(places)
         rows = np.array([row, *(place.row for place in places[:WINDOW])], np.int64)
-        own, *others = self.tokens(rows, source.connection, Held())
+        own, *others = self.tokens(rows, source.catalogue, Held())
         compared = maxsim(self._tokens.restore(own), others)
         known = np.flatnonzero(~np.isnan(compared))
         order = np.arange(len(places))
         order[known] = known[np.argsort(-compared[known], kind="stable")]
         return [places[number] for number in order.tolist()]
 
-    def lexical(self, asked: Asked, source: Source, allowed: Rows | None, k: int, held: Held) -> Rows:
+    def lexical(self, asked: Asked, source: Source, allowed: Allowed | None, k: int, held: Held) -> Rows:
         """Return the rows that share most words and sounds with a question, best first, at most `k`."""
         rows = np.unique(np.concatenate([self._matches(asked, name, source, allowed)[0] for name in FIELDS]))
         scores = self.fusion.lexical(self.evidence(asked, rows, source, [allowed], held, late=False))
         return rows[_best(scores, rows, k)]
 
     def evidence(
-        self, asked: Asked, rows: Rows, source: Source, alloweds: Sequence[Rows | None], held: Held, *, late: bool
+        self, asked: Asked, rows: Rows, source: Source, alloweds: Sequence[Allowed | None], held: Held, *, late: bool
     ) -> Evidence:
         """Return what speaks for these rows, each allowed by a filter; without `late`, MaxSim is left open."""
         usual = self.usual(asked, source)
-        languages = self._languages.of(rows, source.connection, source.change)
+        languages = source.catalogue.languages(rows)
         near = similarity(asked, rows, source)
         nothing = np.full(len(rows), np.nan)
         found = Evidence(
@@ -228,8 +231,8 @@ class Hybrid:
         """Return the evidence with what the tokens of these rows say besides, where there are any."""
         if self._tokens is None or asked.tokens is None:
             return evidence
-        compared = maxsim(asked.tokens, self.tokens(rows, source.connection, held))
-        languages = self._languages.of(rows, source.connection, source.change)
+        compared = maxsim(asked.tokens, self.tokens(rows, source.catalogue, held))
+        languages = source.catalogue.languages(rows)
         near = evidence.similarity.astype(np.float32)
         usual = self.usual(asked, source).late
         late, beyond = usual.standing(compared, near, languages, rows), usual.few.beyond(compared, rows)
@@ -241,17 +244,13 @@ class Hybrid:
 
     def sample(self, source: Source) -> Sample:
         """Return passages of the library by chance."""
-
-        def languages(rows: Rows) -> list[str]:
-            return self._languages.of(rows, source.connection, source.change)
-
-        return self._sampling.sample(source.change, source.index.rows, languages)
+        return self._sampling.sample(source.change, source.some_rows, source.catalogue.languages)
 
     def _stack(self, sample: Sample, source: Source) -> tuple[Rows, Stack]:
         """Return the places of the sampled passages whose tokens are compared, and these."""
         places = sample.few(COMPARED, COMPARED_ALL)
-        held = self._sampled.at(source.connection, source.change)
-        return places, Stack(self.tokens(sample.rows[places], source.connection, held))
+        held = source.catalogue.held(sampled=True)
+        return places, Stack(self.tokens(sample.rows[places], source.catalogue, held))
 
     def _late(self, asked: Asked, tokens: Vectors, source: Source) -> tuple[Rows, Future[Vectors]]:
         """Return the places of sampled passages, and how the question's tokens will be found in theirs."""
@@ -275,12 +274,12 @@ class Hybrid:
         few = Usual.of(late, codes[places], rows[places], *USUAL_LATE)
         return Background(meaning, Followed.of(few, late, near[places], codes[places], meaning), sounds, words)
 
-    def tokens(self, rows: Rows, connection: sqlite3.Connection, held: Held) -> list[Tokens]:
+    def tokens(self, rows: Rows, catalogue: Catalogue, held: Held) -> list[Tokens]:
         """Return the tokens of each row as they are kept; of a row that has none, none."""
         assert self._tokens is not None
         found = held.of(rows)
         unknown = [row for row in rows.tolist() if row not in found]
-        kept = tables.tokens_of(connection, unknown) if unknown else {}
+        kept = catalogue.tokens(unknown) if unknown else {}
         for row in unknown:
             code = kept.get(row, b"")
             if not self._tokens.sound(code):
@@ -290,7 +289,7 @@ class Hybrid:
         return [found[row] for row in rows.tolist()]
 
     def _shared(
-        self, asked: Asked, name: Field, rows: Rows, source: Source, alloweds: Sequence[Rows | None]
+        self, asked: Asked, name: Field, rows: Rows, source: Source, alloweds: Sequence[Allowed | None]
     ) -> Vectors:
         """Return BM25 of these rows as a share of its ceiling: 0 of those that are not among the best."""
         if len(source.lexicon) <= WHOLE:
@@ -307,7 +306,7 @@ class Hybrid:
             (text, name, source.change), lambda: self._aside.submit(_scored, text, name, lexicon, k, None)
         )
 
-    def _matches(self, asked: Asked, name: Field, source: Source, allowed: Rows | None) -> Matches:
+    def _matches(self, asked: Asked, name: Field, source: Source, allowed: Allowed | None) -> Matches:
         """Return the allowed rows that share terms with a question, best first, and their scores."""
         lexicon = source.lexicon
         if not asked.text:
@@ -359,7 +358,7 @@ def similarity(asked: Asked, rows: Rows, source: Source) -> Vectors:
     return exact(source.index.vectors(rows), asked.vector)
 
 
-def _scored(text: str, name: Field, lexicon: Lexicon, k: int, allowed: Rows | None) -> Matches:
+def _scored(text: str, name: Field, lexicon: Lexicon, k: int, allowed: Allowed | None) -> Matches:
     terms = list(sounds.terms(text)) if name == "sounds" else [word.term for word in words(text)]
     rows, scores = lexicon.candidates(name, terms, k, allowed)
     ceiling = lexicon.ceiling(name, terms)

@@ -12,6 +12,7 @@ import regex
 from numpy.typing import NDArray
 
 from index.changes import Rows
+from index.scope import Allowed, among
 from index.sounds import terms_of
 from index.words import tokens, words, words_of
 
@@ -67,11 +68,11 @@ class Lexicon:
         return self._searcher.num_docs
 
     def candidates(
-        self, field: Field, terms: Sequence[str], k: int, allowed: Rows | None = None
+        self, field: Field, terms: Sequence[str], k: int, allowed: Allowed | None = None
     ) -> tuple[Rows, Scores]:
         """Return the best `k` rows by BM25 (fewer where fewer match) and their scores, best first, ties by row.
 
-        `allowed`, ascending, limits the rows.
+        `allowed` limits the rows.
         """
         size = len(self) if allowed is None else len(allowed)
         query = _any(field, terms)
@@ -79,7 +80,7 @@ class Lexicon:
             return _nothing()
         # Room for those that tie with the last one, of which the first rows are due.
         limit = k + 8
-        if allowed is not None and len(allowed) <= FEW:
+        if isinstance(allowed, np.ndarray) and len(allowed) <= FEW:
             query, allowed = _limited(query, allowed), None
         elif allowed is not None:
             limit = math.ceil(limit * 1.2 * len(self) / size)
@@ -192,14 +193,6 @@ def _having(term: str, alone: bool) -> tantivy.Query:
     if alone:
         return tantivy.Query.regex_query(schema(), "words", f".*{term}.*")
     return tantivy.Query.term_query(schema(), "words", term, "position")
-
-
-def among(rows: Rows, allowed: Rows) -> NDArray[np.bool_]:
-    """Tell of each row (n,) whether it is among `allowed`, which ascend."""
-    if not len(allowed):
-        return np.zeros(len(rows), np.bool_)
-    places = np.minimum(np.searchsorted(allowed, rows), len(allowed) - 1)
-    return np.asarray(allowed[places] == rows)
 
 
 def _nothing() -> tuple[Rows, Scores]:

@@ -26,7 +26,8 @@ from index.migrations import KEEPING_TOKENS, SCHEMA
 from index.neutral import Neutral
 from index.records import Article, LibraryInfo, Passage, Problem, Status, Warm
 from index.recovery import log
-from index.searcher import Searcher
+from index.searcher import absent
+from index.shelf import Shelf
 from index.store import DATABASE, Store, damage, writable
 from index.tables import Vectors
 from index.tokens import TokenSpace
@@ -50,7 +51,7 @@ class Addition:
     rows: Mapping[int, int] | None = None
 
 
-class Library(Searcher):
+class Library(Shelf):
     """A folder of articles, open. Safe to use from many threads; close it, or use it as a context manager."""
 
     def __init__(self, folder: Path, store: Store, info: LibraryInfo) -> None:
@@ -412,14 +413,16 @@ class Library(Searcher):
     def passage(self, passage_id: str) -> tuple[Passage, Article]:
         """Return a passage and its article; raises PassageNotFound, DamagedLibrary."""
         with self._store.reading() as connection:
-            row = self._row(connection, passage_id)
+            row = tables.row_of(connection, passage_id)
+            if row is None:
+                raise absent(passage_id)
             return tables.read_rows(connection, [row])[row][:2]
 
     def tokens(self, rows: Sequence[int]) -> dict[int, Vectors]:
         """Return by row the neutral token vectors (t, width) that are kept, none of a row without; DamagedLibrary."""
         with self._store.reading() as connection:
-            held = self._held.at(connection, changes.current(connection))
-            found = self.hybrid.tokens(np.array(rows, np.int64), connection, held)
+            catalogue = self._catalogue(connection, changes.current(connection))
+            found = self.hybrid.tokens(np.array(rows, np.int64), catalogue, catalogue.held())
         assert self.token_space is not None
         return dict(zip(rows, map(self.token_space.restore, found), strict=True))
 

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from index import grouping, tables
+from index import grouping
 from index.cursor import Cursor
 from index.dense import Place, best
 from index.grouping import GROUPED, Found
 from index.held import Held
 from index.hybrid import NEAREST, WINDOW, Asked, Hybrid, Source, similarity
-from index.lexicon import among
 from index.neutral import Neutral
 from index.records import Group, Mode
+from index.scope import Allowed, among
 
 Rows = NDArray[np.int64]
 
@@ -44,7 +44,7 @@ class Ranking:
     asked: Asked
     mode: Mode
     source: Source
-    allowed: Rows | None
+    allowed: Allowed | None
     hybrid: Hybrid
     neutral: Neutral
     held: Held
@@ -97,11 +97,11 @@ class Ranking:
         groups = grouping.gathered(found, dict(zip(start.window, start.groups, strict=True)))
         if after:
             groups = [each for each in groups if start.window.index(each[0].place.row) > begun]
-        given = set(tables.article_numbers(self.source.connection, rows.tolist()).values())
+        given = set(self.source.catalogue.numbers(rows.tolist()).values())
         place = after.place if after and after.place.row not in start.window else None
         while len(groups) <= limit and self.mode != "lexical":
             behind = self._behind(place, len(start.window))
-            numbers = tables.article_numbers(self.source.connection, [each.row for each in behind])
+            numbers = self.source.catalogue.numbers([each.row for each in behind])
             others = [each.row for each in behind if numbers[each.row] not in given]
             more = self._answering(np.array(others, np.int64), least)
             groups += [[each] for each in more if self._nearest(each)]
@@ -138,7 +138,7 @@ class Ranking:
             scores = similarity(self.asked, rows, self.source).tolist()
             places = [Place(score, row) for score, row in zip(scores, rows.tolist(), strict=True)]
             chances = self._chances(places)
-        numbers = tables.article_numbers(self.source.connection, rows.tolist())
+        numbers = self.source.catalogue.numbers(rows.tolist())
         return [
             Found(place, chance, numbers[place.row])
             for place, chance in zip(places, chances, strict=True)
@@ -147,7 +147,7 @@ class Ranking:
 
     def _nearest(self, found: Found) -> bool:
         """Tell whether a passage is the nearest in meaning of those of its article that are searched."""
-        rows = tables.rows_of(self.source.connection, found.article)
+        rows = self.source.catalogue.rows_of(found.article)
         rows = rows if self.allowed is None else rows[among(rows, self.allowed)]
         return int(rows[np.argmax(similarity(self.asked, rows, self.source))]) == found.place.row
 

@@ -1,37 +1,34 @@
-"""Searching a library: from a question to rows, pages and groups, all of it at one change of what is stored."""
+"""Searching a library, wherever it is kept: from a question to rows, pages and groups, all of it at one change."""
 
-import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import wraps
-from typing import Concatenate, Literal, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index import changes, grouping, stories, tables, warmth
+from index import grouping, warmth
+from index.catalogue import Catalogue
 from index.changes import Rows
 from index.cursor import Cursor, fingerprint
-from index.dense import DenseIndex, Place, Sizing, best
+from index.dense import Place, best
 from index.errors import NotCalibrated, PassageNotFound
-from index.facets import FACETS, Facets
 from index.filters import Filter
 from index.fusion import Evidence
 from index.grouping import Found
 from index.guard import Guard
-from index.held import Following, Held
+from index.held import Held
 from index.hybrid import NEAREST, WINDOW, Asked, Hybrid, Source
-from index.lexical import Lexical
-from index.lexicon import Lexicon, among
 from index.neutral import Neutral
 from index.ranking import WINDOWED, Opening, Ranking
-from index.records import Count, Group, Hit, LibraryInfo, Mode, Page
-from index.recovery import Space
-from index.selection import Selection
-from index.store import Store
+from index.records import Group, Hit, LibraryInfo, Mode, Page
+from index.scope import Allowed, among
 from index.tables import Vectors
 from index.tokens import TokenSpace
+from index.warmth import Sums
 
 Answer = TypeVar("Answer")
 Given = ParamSpec("Given")
@@ -50,87 +47,44 @@ def in_one_space(
     return held
 
 
-class Searcher:
-    """What is stored, to be searched: the indexes derived from it, and what is known of the model. Safe to use from
-    many threads.
-    """
+class Searcher(ABC):
+    """What is stored, to be searched by what is known of the model. Safe to use from many threads."""
 
-    def __init__(self, store: Store, info: LibraryInfo) -> None:
-        """Not for callers: `Library.open` makes one."""
+    def __init__(self, info: LibraryInfo, passages: Sums, queries: Sums) -> None:
+        """Not for callers: libraries make one. `passages` and `queries` are what the means were taken from."""
         self.model, self.fingerprint, self.dim = info.model, info.fingerprint, info.dim
-        self._store = store
-        self._selection = Selection()
-        self._facets = Facets()
         self._known = Neutral.for_model(info.model).priors
-        with store.reading() as connection:
-            self._seen = (warmth.read(connection, "passages", info.dim), warmth.read(connection, "queries", info.dim))
-        self._neutral = Neutral(self._known, warmth.means(self._known, *self._seen))
-        self._sizing = Sizing()
-        self._spaces = self._made(self._neutral)
+        self._seen = passages, queries
+        self._neutral = Neutral(self._known, warmth.means(self._known, passages, queries))
         # Held alone while the means, and all that follows from them, are exchanged for others.
         self.moving = Guard()
-        self._lexical = Lexical(store, keep=True)
         known = TokenSpace.of(self._known)
         # None where no token vectors are kept, or only ones of another kind than this version compares.
         self.token_space = known if known and known.identity == info.tokens else None
         self.hybrid = Hybrid(self._neutral, self.token_space)
-        self._held = Following()
 
-    def _made(self, neutral: Neutral) -> dict[Literal["dense", "raw"], Space]:
-        """Return the spaces in which passages are compared, not yet loaded."""
+    @abstractmethod
+    def _consistent(
+        self,
+        mode: Mode,
+        where: Filter | None,
+        ask: Callable[[Source, Allowed | None], Answer],
+        phrases: Sequence[str] = (),
+        without: Sequence[str] = (),
+    ) -> AbstractContextManager[tuple[Catalogue, Answer]]:
+        """Put a question to the indexes and go on reading what is stored, all of it at the same change.
 
-        def space(of: Neutral, *, keep: bool) -> Space:
-            named = {"fingerprint": self.fingerprint, "identity": of.identity}
-            return Space(self._store, self.dim, of.passages, **named, keep=keep, sizing=self._sizing)
+        The question is put with what filter, phrases and exclusions let through, None for all.
+        """
 
-        dense = space(neutral, keep=True)
-        # Where there are no means the neutral space is the raw one.
-        return {"dense": dense, "raw": dense if neutral.means is None else space(Neutral(None), keep=False)}
-
-    def _move(self, neutral: Neutral) -> None:
-        """Go over to another space; its index is made aside."""
-        if neutral.identity == self._neutral.identity:
-            return
-        spaces = self._made(neutral)
-        if self._spaces["dense"].loaded:
-            spaces["dense"].catch_up()
-        for space in self._spaces.values():
-            space.retire()
-        with self.moving.alone():
-            self._neutral, self._spaces, self.hybrid = neutral, spaces, Hybrid(neutral, self.token_space)
-            self._held = Following()
-
-    @property
-    def sizing(self) -> Sizing:
-        """From how many passages on, and with what recall, the dense index is approximate."""
-        return self._sizing
-
-    @sizing.setter
-    def sizing(self, sizing: Sizing) -> None:
-        self._sizing = sizing
-        for space in self._spaces.values():
-            space.sizing = sizing
+    @abstractmethod
+    def _filtered(self, source: Source, wheres: Sequence[Filter | None]) -> list[Allowed | None]:
+        """Return for each filter what it lets through; None for all."""
 
     @property
     def calibrated(self) -> bool:
         """Whether relevance is known in mode `hybrid`."""
         return self.hybrid.relevance is not None
-
-    @property
-    def dense_recall(self) -> float:
-        """Return the recall@10 of the dense index against exact search, measured when it was built
-        with questions made from the library's own vectors; 1 where it is exact.
-        """
-        return self._spaces["dense"].recall
-
-    def settle(self) -> None:
-        """Wait until no dense index is built in the background."""
-        self._spaces["dense"].settle()
-
-    def load(self) -> None:
-        """Bring the indexes into memory now; else the first search does."""
-        self._spaces["dense"].catch_up()
-        self._lexical.catch_up()
 
     @in_one_space
     def rank(
@@ -152,8 +106,8 @@ class Searcher:
         vectors = self._queries(queries, languages, mode)
         ranked = [np.full((len(vectors), k), -1, np.int64) for _ in wheres]
 
-        def ask(source: Source, _: Rows | None) -> list[Rows]:
-            held = self._held.at(source.connection, source.change)
+        def ask(source: Source, _: Allowed | None) -> list[Rows]:
+            held = source.catalogue.held()
             alloweds = self._filtered(source, wheres)
             depth = max(k, NEAREST) if mode == "hybrid" else k
             nearest = [source.index.search(vectors, depth, allowed)[1] for allowed in alloweds]
@@ -191,8 +145,8 @@ class Searcher:
         shape = (len(wheres), len(vectors))
         first, relevance = np.full(shape, -1, np.int64), np.zeros(shape, np.float32)
 
-        def ask(source: Source, _: Rows | None) -> tuple[Rows, Vectors]:
-            held = self._held.at(source.connection, source.change)
+        def ask(source: Source, _: Allowed | None) -> tuple[Rows, Vectors]:
+            held = source.catalogue.held()
             alloweds = self._filtered(source, wheres)
             depth = NEAREST if mode == "hybrid" else 1
             nearest = [source.index.search(vectors, depth, allowed) for allowed in alloweds]
@@ -227,18 +181,14 @@ class Searcher:
             return np.zeros(self.dim, np.float32), np.zeros(self.dim, np.float32)
         return self._neutral.query_offsets([query])[0], self._neutral.passage_offsets([passage])[0]
 
-    def _row(self, connection: sqlite3.Connection, passage_id: str) -> int:
-        row = tables.row_of(connection, passage_id)
+    def _row(self, catalogue: Catalogue, passage_id: str) -> int:
+        row = catalogue.row_of(passage_id)
         if row is None:
-            raise PassageNotFound(f"There is no passage {passage_id!r}; the search gives ids that exist.")
+            raise absent(passage_id)
         return row
 
-    def _filtered(self, source: Source, wheres: Sequence[Filter | None]) -> list[Rows | None]:
-        """Return for each filter the rows, ascending, that it lets through; None for all."""
-        return [self._selection.rows(source.connection, where, source.change) if where else None for where in wheres]
-
-    def _ranking(self, asked: Asked, mode: Mode, source: Source, allowed: Rows | None) -> Ranking:
-        held = self._held.at(source.connection, source.change)
+    def _ranking(self, asked: Asked, mode: Mode, source: Source, allowed: Allowed | None) -> Ranking:
+        held = source.catalogue.held()
         return Ranking(asked, mode, source, allowed, self.hybrid, self._neutral, held)
 
     def _judged(self, asked: Asked, rows: Rows, source: Source, held: Held) -> NDArray[np.float64]:
@@ -291,13 +241,13 @@ class Searcher:
         if group != "none":
             return self._grouped(asked, query, mode, where, limit, after, min_relevance, phrases, without, group, mark)
 
-        def ask(source: Source, allowed: Rows | None) -> Opening:
+        def ask(source: Source, allowed: Allowed | None) -> Opening:
             ranking = self._ranking(asked, mode, source, allowed)
             return ranking.page(limit, after, min_relevance)
 
-        with self._consistent(mode, where, ask, phrases, without) as (connection, found):
+        with self._consistent(mode, where, ask, phrases, without) as (catalogue, found):
             places = found.places
-            read = tables.read_rows(connection, [place.row for place in places[:limit]])
+            read = catalogue.read([place.row for place in places[:limit]])
         seen = after.rank if after else 0
         hits = []
         for rank, ((score, row), chance) in enumerate(zip(places[:limit], found.relevance, strict=False), seen + 1):
@@ -332,12 +282,12 @@ class Searcher:
         vector = self._queries(query[None], [language], "hybrid")[0]
         asked = self._asked(vector, language, 0, [text], None if tokens is None else [tokens])
 
-        def ask(source: Source, allowed: Rows | None) -> list[tuple[float, float, int]]:
-            rows = tables.rows_of_articles(source.connection, article_ids)
+        def ask(source: Source, allowed: Allowed | None) -> list[tuple[float, float, int]]:
+            rows = source.catalogue.rows_of_articles(article_ids)
             rows = rows if allowed is None else rows[among(rows, allowed)]
             if not len(rows):
                 return []
-            similar, chances = self.hybrid.judge(asked, rows, source, self._held.at(source.connection, source.change))
+            similar, chances = self.hybrid.judge(asked, rows, source, source.catalogue.held())
             if chances is None:
                 raise NotCalibrated(
                     f"Relevance is not known for the model {self.model!r}, so nothing can be told by it."
@@ -345,8 +295,8 @@ class Searcher:
             found = zip(chances.tolist(), similar.tolist(), rows.tolist(), strict=True)
             return sorted((each for each in found if each[0] >= least), key=lambda each: (-each[0], each[2]))
 
-        with self._consistent("hybrid", where, ask, phrases, without) as (connection, found):
-            read = tables.read_rows(connection, [row for *_, row in found])
+        with self._consistent("hybrid", where, ask, phrases, without) as (catalogue, found):
+            read = catalogue.read([row for *_, row in found])
         hits: dict[str, Hit] = {}
         for chance, score, row in found:
             passage, article, raw = read[row]
@@ -368,48 +318,26 @@ class Searcher:
         where = where or Filter()
         anywhere = same_language or where != where.without("language")
 
-        def ask(source: Source, _: Rows | None) -> tuple[int, list[Place]]:
-            row = self._row(source.connection, passage_id)
-            own = tables.languages_of(source.connection, [row])[row]
+        def ask(source: Source, _: Allowed | None) -> tuple[int, list[Place]]:
+            row = self._row(source.catalogue, passage_id)
+            itself = np.array([row], np.int64)
+            (own,) = source.catalogue.languages(itself)
             (allowed,) = self._filtered(source, [where if anywhere else where.outside(own)])
-            rows = source.index.rows() if allowed is None else allowed
-            rows = rows[~np.isin(rows, tables.siblings(source.connection, row))]
-            vector = source.index.vectors(np.array([row], np.int64))[0]
+            siblings = set(source.catalogue.rows_of(source.catalogue.numbers([row])[row]).tolist())
             # No fewer than the window, so that the order does not depend on the limit.
-            places = best(source.index, vector, max(limit, WINDOW), rows)
-            return row, self.hybrid.closest(row, places, source)[:limit]
+            most = max(limit, WINDOW)
+            places = best(source.index, source.index.vectors(itself)[0], most + len(siblings), allowed)
+            others = [place for place in places if place.row not in siblings][:most]
+            return row, self.hybrid.closest(row, others, source)[:limit]
 
-        with self._consistent("dense", None, ask) as (connection, (row, places)):
-            read = tables.read_rows(connection, [row, *(place.row for place in places)])
+        with self._consistent("dense", None, ask) as (catalogue, (row, places)):
+            read = catalogue.read([row, *(place.row for place in places)])
         _, _, asked = read[row]
         hits = []
         for rank, (score, found) in enumerate(places, 1):
             passage, article, raw = read[found]
             hits.append(Hit(rank, passage, article, cosine(score), cosine(float(raw @ asked)), None, found))
         return hits
-
-    def facets(
-        self, where: Filter | None = None, *, phrases: Sequence[str] = (), without: Sequence[str] = ()
-    ) -> dict[str, list[Count]]:
-        """Return by facet (`language`, `source`, `year`) how many passages and articles have each value.
-
-        Those of most passages come first. Counted are all passages that a search with this filter, these phrases and
-        exclusions looks at; each facet without the filter's own conditions on it, so that what could be chosen instead
-        is told. Raises DamagedLibrary.
-        """
-        where = where or Filter()
-
-        def ask(source: Source, said: Rows | None) -> dict[str, list[Count]]:
-            rows = source.index.rows() if said is None else said
-            holdings = self._facets.holdings(source.connection, source.change)
-            filtered = self._filtered(source, [where.without(name) for name in FACETS])
-            return {
-                name: holdings.count(name, rows if allowed is None else rows[among(rows, allowed)])
-                for name, allowed in zip(FACETS, filtered, strict=True)
-            }
-
-        with self._consistent("dense", None, ask, phrases, without) as (_, counted):
-            return counted
 
     def _grouped(
         self,
@@ -427,13 +355,13 @@ class Searcher:
     ) -> Page:
         """Return a page of groups, each as its best hit."""
 
-        def ask(source: Source, allowed: Rows | None) -> tuple[list[list[Found]], Cursor]:
+        def ask(source: Source, allowed: Allowed | None) -> tuple[list[list[Found]], Cursor]:
             ranking = self._ranking(asked, mode, source, allowed)
             return ranking.groups(limit, after, least, group)
 
-        with self._consistent(mode, where, ask, phrases, without) as (connection, (groups, start)):
+        with self._consistent(mode, where, ask, phrases, without) as (catalogue, (groups, start)):
             shown = groups[:limit]
-            read = tables.read_rows(connection, [each.place.row for found in shown for each in found])
+            read = catalogue.read([each.place.row for found in shown for each in found])
         seen = after.rank if after else 0
         hits = []
         for rank, found in enumerate(shown, seen + 1):
@@ -470,31 +398,10 @@ class Searcher:
         neutral, space = self._neutral.passages(passages, languages), self.token_space
         small = [space.read(code) for code in passage_tokens] if space and passage_tokens is not None else None
 
-        def ask(source: Source, _: Rows | None) -> tuple[Vectors, NDArray[np.float64] | None]:
+        def ask(source: Source, _: Allowed | None) -> tuple[Vectors, NDArray[np.float64] | None]:
             return self.hybrid.judge_strangers(asked, neutral, list(languages), small, source)
 
         with self._consistent("hybrid", None, ask) as (_, found):
-            return found
-
-    @in_one_space
-    def likeness(self, where: Filter | None = None) -> tuple[list[str], stories.Likeness]:
-        """Return the ids of the articles (n) that a filter lets through, and how alike they are, for `index.stories`.
-
-        It is by what a search groups stories; here it is for those who fit or study it, or group a library of some
-        thousand articles as a whole: what it takes grows with the square of their number. Raises DamagedLibrary.
-        """
-
-        def ask(source: Source, allowed: Rows | None) -> tuple[list[str], stories.Likeness]:
-            rows = source.index.rows() if allowed is None else allowed
-            ids = tables.article_ids(source.connection, rows.tolist())
-            numbers = tables.article_numbers(source.connection, rows.tolist())
-            articles = {number: ids[row] for row, number in numbers.items()}
-            told = stories.read(source.connection, source.index, list(articles))
-            sample = self.hybrid.sample(source)
-            sampled = source.index.vectors(sample.rows)
-            return list(articles.values()), stories.likeness(told, sample, sampled, self._neutral)
-
-        with self._consistent("dense", where, ask) as (_, found):
             return found
 
     @in_one_space
@@ -514,7 +421,7 @@ class Searcher:
         vector = self._queries(query[None], [language], "hybrid")[0]
         asked = self._asked(vector, language, 0, [text], None if tokens is None else [tokens])
 
-        def ask(source: Source, _: Rows | None) -> tuple[Evidence, Rows]:
+        def ask(source: Source, _: Allowed | None) -> tuple[Evidence, Rows]:
             nearest = [
                 source.index.search(vector[None], k, allowed)[1][0] for allowed in self._filtered(source, wheres)
             ]
@@ -541,63 +448,10 @@ class Searcher:
         small = space.query(tokens[number], language) if space and tokens is not None and len(tokens[number]) else None
         return Asked(vector, language, texts[number] if texts is not None else "", small)
 
-    def _allowed(
-        self,
-        connection: sqlite3.Connection,
-        lexicon: Lexicon | None,
-        index: DenseIndex,
-        where: Filter | None,
-        phrases: Sequence[str],
-        without: Sequence[str],
-    ) -> Rows | None:
-        """Return the rows, ascending, that filter, phrases and exclusions let through; None for all."""
-        allowed = self._selection.rows(connection, where, changes.current(connection)) if where else None
-        if not phrases and not without:
-            return allowed
-        assert lexicon is not None
-        rows = index.rows() if allowed is None else allowed
-        for phrase in phrases:
-            rows = rows[np.isin(rows, lexicon.phrase(phrase))]
-        for words in without:
-            rows = rows[~np.isin(rows, lexicon.phrase(words))]
-        return rows
 
-    @contextmanager
-    def _consistent(
-        self,
-        mode: Mode,
-        where: Filter | None,
-        ask: Callable[[Source, Rows | None], Answer],
-        phrases: Sequence[str] = (),
-        without: Sequence[str] = (),
-    ) -> Iterator[tuple[sqlite3.Connection, Answer]]:
-        """Put a question to the indexes and go on reading the database, all at the same change.
-
-        The indexes are held before the database is first read, so they are never ahead; where one is behind, because
-        this or another process wrote, it catches up first. The log of changes tells, in one read of its last
-        row.
-        """
-        space = self._spaces["raw" if mode == "raw" else "dense"]
-        lexical = self._lexical if mode in WINDOWED or phrases or without else None
-        nothing = nullcontext((None, None))
-        while True:
-            with self._store.reading() as connection:
-                with (
-                    space.shared() as (index, change),
-                    nothing if lexical is None else lexical.shared() as (lexicon, at),
-                ):
-                    now = changes.current(connection)
-                    whole = now == change and (lexical is None or now == at)
-                    answer = None
-                    if whole:
-                        allowed = self._allowed(connection, lexicon, index, where, phrases, without)
-                        answer = ask(Source(connection, index, lexicon, now), allowed)  # type: ignore[arg-type]
-                if answer is not None:
-                    yield connection, answer
-                    return
-            space.catch_up()
-            if lexical:
-                lexical.catch_up()
+def absent(passage_id: str) -> PassageNotFound:
+    """Return the error that there is no such passage."""
+    return PassageNotFound(f"There is no passage {passage_id!r}; the search gives ids that exist.")
 
 
 def cosine(score: float) -> float:

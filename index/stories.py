@@ -15,16 +15,14 @@ that a chain of likenesses does not run through several stories. `benchmarks/sto
 flores, in languages other than those it reports.
 """
 
-import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index import tables
 from index.background import Sample, drawn
-from index.dense import DenseIndex
+from index.dense import Searched
 from index.neutral import Neutral
 from index.words import tokens
 
@@ -56,6 +54,15 @@ PRIOR = 16.0
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """How an article begins: its language, and its first `LEADING` passages, by row, with their texts."""
+
+    language: str
+    rows: Sequence[int]
+    texts: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Telling:
     """An article as it is compared: its language, its first passages by row (p,), their neutral vectors (p, dim) and
     lengths in characters (p,), and the numbers of two digits or more that occur in them.
@@ -68,17 +75,13 @@ class Telling:
     numbers: frozenset[str]
 
 
-def read(connection: sqlite3.Connection, index: DenseIndex, articles: Sequence[int]) -> list[Telling]:
-    """Return articles, by number, as they are compared; raises DamagedLibrary."""
+def read(told: Mapping[int, Told], index: Searched, articles: Sequence[int]) -> list[Telling]:
+    """Return articles, by number, as they are compared."""
     found = []
-    known = tables.articles_by_number(connection, articles)
-    for number in articles:
-        article = known[number]
-        stored = tables.passages_of(connection, number)[:LEADING]
-        texts = [tables.read_passage(passage, article).text for passage in stored]
-        rows = np.array([passage.row for passage in stored], np.int64)
-        lengths = np.array([len(text) for text in texts], np.float64)
-        found.append(Telling(article.language, rows, index.vectors(rows), lengths, numbers(texts)))
+    for each in (told[number] for number in articles):
+        rows = np.array(each.rows, np.int64)
+        lengths = np.array([len(text) for text in each.texts], np.float64)
+        found.append(Telling(each.language, rows, index.vectors(rows), lengths, numbers(each.texts)))
     return found
 
 
