@@ -24,15 +24,30 @@ from index.errors import (
 )
 from index.filters import Filter
 from index.filters import parse as parse_filter
-from index.library import Addition, Library
+from index.library import Library
 from index.neutral import Neutral
-from index.records import Article, Count, Group, Hit, LibraryInfo, Mode, Page, Passage, Problem, Status, cut
+from index.records import (
+    Action,
+    Addition,
+    Article,
+    Count,
+    Group,
+    Hit,
+    LibraryInfo,
+    Mode,
+    Page,
+    Passage,
+    Problem,
+    Status,
+    cut,
+)
 from index.tokens import TokenSpace
 from index.transfer import Holding, Origin, giving, take
 from index.warmth import Sums
 
 __all__ = [
     # what is kept and given
+    "Action",
     "Addition",
     "Article",
     "Change",

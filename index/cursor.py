@@ -19,7 +19,7 @@ WRONG = (
     "This cursor was not given for this query, filter and mode, or the library's language means have moved since (see"
     " DRAGOMAN_WARMING): leave it out to begin with the first page."
 )
-LONGEST = 4000
+LONGEST = 8000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,5 +67,5 @@ def fingerprint(
     query: NDArray[np.float32], language: Mapping[str, float], where: Filter, *others: str | Sequence[str]
 ) -> str:
     """Return what tells one search from another (16 hex digits): two with the same have the same ranking."""
-    told = json.dumps([sorted(language.items()), where.clauses, *others])
+    told = json.dumps([sorted(language.items()), *where.sql(), *others])
     return hashlib.blake2b(query.tobytes() + told.encode(), digest_size=8).hexdigest()

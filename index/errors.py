@@ -4,6 +4,7 @@ LibraryError
     ModelMismatch       the library was built with another model
     NewerSchema         the library was written by a newer Dragoman
     DamagedLibrary      what is stored is not what was written
+    LibraryUnavailable  the server that keeps the library does not answer, or not yet
     LibraryBusy         another process holds the one-writer lock
     LibraryClosed       the library was closed while it was still being used
     ReadOnlyLibrary     a write was asked of a library that can only be read
@@ -34,6 +35,10 @@ class NewerSchema(LibraryError):
 
 class DamagedLibrary(LibraryError):
     """What is stored is not what was written; nothing is answered from it."""
+
+
+class LibraryUnavailable(LibraryError):
+    """The server that keeps the library does not answer, or is not ready to: try again."""
 
 
 class LibraryBusy(LibraryError):

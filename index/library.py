@@ -3,9 +3,9 @@
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,31 +24,13 @@ from index.filters import Filter
 from index.lock import WriterLock
 from index.migrations import KEEPING_TOKENS, SCHEMA
 from index.neutral import Neutral
-from index.records import Article, LibraryInfo, Passage, Problem, Status, Warm
+from index.records import Action, Addition, Article, LibraryInfo, Passage, Problem, Status, Warm
 from index.recovery import log
 from index.searcher import absent
 from index.shelf import Shelf
 from index.store import DATABASE, Store, damage, writable
 from index.tables import Vectors
 from index.tokens import TokenSpace
-
-Action = Literal["added", "replaced", "unchanged"]
-
-
-@dataclass(frozen=True, slots=True)
-class Addition:
-    """An article to be added, and its passages.
-
-    `vectors` holds, by position in `passages`, a unit vector (dim,) for each that `Library.missing` named; `tokens` its
-    token vectors as `token_space.compress` makes them, where they are kept; `rows`, of every passage, those that it is
-    to have, if any are chosen and as far as they are free.
-    """
-
-    article: Article
-    passages: Sequence[Passage]
-    vectors: Mapping[int, NDArray[np.float32]]
-    tokens: Mapping[int, bytes]
-    rows: Mapping[int, int] | None = None
 
 
 class Library(Shelf):

@@ -4,9 +4,12 @@ identity.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from index.errors import ModelMismatch
 
@@ -16,6 +19,9 @@ Mode = Literal["hybrid", "dense", "lexical", "raw"]
 
 # What is one answer: each passage, the passages of one article, or the articles that tell one story.
 Group = Literal["none", "article", "story"]
+
+# What becomes of an article that is added.
+Action = Literal["added", "replaced", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,22 @@ def cut(article: Article, spans: list[tuple[int, int]]) -> list[Passage]:
         identity = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=12).hexdigest()
         passages.append(Passage(identity, article.id, position, start, end, text))
     return passages
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """An article to be added, and its passages.
+
+    `vectors` holds, by position in `passages`, a unit vector (dim,) for each that `Library.missing` named; `tokens` its
+    token vectors as `token_space.compress` makes them, where they are kept; `rows`, of every passage, those that it is
+    to have, if any are chosen and as far as they are free.
+    """
+
+    article: Article
+    passages: Sequence[Passage]
+    vectors: Mapping[int, NDArray[np.float32]]
+    tokens: Mapping[int, bytes]
+    rows: Mapping[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
@@ -31,6 +30,7 @@ from index.tokens import TokenSpace
 from index.warmth import Sums
 
 Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 Given = ParamSpec("Given")
 
 
@@ -69,10 +69,11 @@ class Searcher(ABC):
         mode: Mode,
         where: Filter | None,
         ask: Callable[[Source, Allowed | None], Answer],
+        read: Callable[[Catalogue, Answer], Result],
         phrases: Sequence[str] = (),
         without: Sequence[str] = (),
-    ) -> AbstractContextManager[tuple[Catalogue, Answer]]:
-        """Put a question to the indexes and go on reading what is stored, all of it at the same change.
+    ) -> Result:
+        """Put a question to the indexes, and return what is then read of the answer, all of it at the same change.
 
         The question is put with what filter, phrases and exclusions let through, None for all.
         """
@@ -125,8 +126,7 @@ class Searcher(ABC):
                     rows[number, : min(k, len(order))] = order[:k]
             return ranked
 
-        with self._consistent(mode, None, ask) as (_, found):
-            return found
+        return self._consistent(mode, None, ask, itself)
 
     @in_one_space
     def first(
@@ -169,8 +169,7 @@ class Searcher(ABC):
                         first[place, number], relevance[place, number] = row[0], chance[0]
             return first, relevance
 
-        with self._consistent(mode, None, ask) as (_, answered):
-            return answered
+        return self._consistent(mode, None, ask, itself)
 
     @in_one_space
     def offsets(self, query: Mapping[str, float], passage: str, mode: Mode) -> tuple[Vectors, Vectors]:
@@ -245,19 +244,21 @@ class Searcher(ABC):
             ranking = self._ranking(asked, mode, source, allowed)
             return ranking.page(limit, after, min_relevance)
 
-        with self._consistent(mode, where, ask, phrases, without) as (catalogue, found):
+        def read(catalogue: Catalogue, found: Opening) -> Page:
             places = found.places
-            read = catalogue.read([place.row for place in places[:limit]])
-        seen = after.rank if after else 0
-        hits = []
-        for rank, ((score, row), chance) in enumerate(zip(places[:limit], found.relevance, strict=False), seen + 1):
-            passage, article, raw = read[row]
-            # A sum of float32 can exceed 1 by its last bit, which no cosine does.
-            hits.append(Hit(rank, passage, article, cosine(score), cosine(float(raw @ query)), chance, row))
-        if len(places) <= limit:
-            return Page(hits, None, found.best)
-        then = Cursor(places[limit - 1], seen + limit, mark, found.window, found.best)
-        return Page(hits, then.encode(), found.best)
+            known = catalogue.read([place.row for place in places[:limit]])
+            seen = after.rank if after else 0
+            hits = []
+            for rank, ((score, row), chance) in enumerate(zip(places[:limit], found.relevance, strict=False), seen + 1):
+                passage, article, raw = known[row]
+                # A sum of float32 can exceed 1 by its last bit, which no cosine does.
+                hits.append(Hit(rank, passage, article, cosine(score), cosine(float(raw @ query)), chance, row))
+            if len(places) <= limit:
+                return Page(hits, None, found.best)
+            then = Cursor(places[limit - 1], seen + limit, mark, found.window, found.best)
+            return Page(hits, then.encode(), found.best)
+
+        return self._consistent(mode, where, ask, read, phrases, without)
 
     @in_one_space
     def best_of(
@@ -295,15 +296,17 @@ class Searcher(ABC):
             found = zip(chances.tolist(), similar.tolist(), rows.tolist(), strict=True)
             return sorted((each for each in found if each[0] >= least), key=lambda each: (-each[0], each[2]))
 
-        with self._consistent("hybrid", where, ask, phrases, without) as (catalogue, found):
-            read = catalogue.read([row for *_, row in found])
-        hits: dict[str, Hit] = {}
-        for chance, score, row in found:
-            passage, article, raw = read[row]
-            if article.id not in hits:
-                told = cosine(score), cosine(float(raw @ query)), chance, row
-                hits[article.id] = Hit(len(hits) + 1, passage, article, *told)
-        return list(hits.values())
+        def read(catalogue: Catalogue, found: list[tuple[float, float, int]]) -> list[Hit]:
+            known = catalogue.read([row for *_, row in found])
+            hits: dict[str, Hit] = {}
+            for chance, score, row in found:
+                passage, article, raw = known[row]
+                if article.id not in hits:
+                    told = cosine(score), cosine(float(raw @ query)), chance, row
+                    hits[article.id] = Hit(len(hits) + 1, passage, article, *told)
+            return list(hits.values())
+
+        return self._consistent("hybrid", where, ask, read, phrases, without)
 
     @in_one_space
     def similar(
@@ -320,24 +323,27 @@ class Searcher(ABC):
 
         def ask(source: Source, _: Allowed | None) -> tuple[int, list[Place]]:
             row = self._row(source.catalogue, passage_id)
-            itself = np.array([row], np.int64)
-            (own,) = source.catalogue.languages(itself)
+            only = np.array([row], np.int64)
+            (own,) = source.catalogue.languages(only)
             (allowed,) = self._filtered(source, [where if anywhere else where.outside(own)])
             siblings = set(source.catalogue.rows_of(source.catalogue.numbers([row])[row]).tolist())
             # No fewer than the window, so that the order does not depend on the limit.
             most = max(limit, WINDOW)
-            places = best(source.index, source.index.vectors(itself)[0], most + len(siblings), allowed)
+            places = best(source.index, source.index.vectors(only)[0], most + len(siblings), allowed)
             others = [place for place in places if place.row not in siblings][:most]
             return row, self.hybrid.closest(row, others, source)[:limit]
 
-        with self._consistent("dense", None, ask) as (catalogue, (row, places)):
-            read = catalogue.read([row, *(place.row for place in places)])
-        _, _, asked = read[row]
-        hits = []
-        for rank, (score, found) in enumerate(places, 1):
-            passage, article, raw = read[found]
-            hits.append(Hit(rank, passage, article, cosine(score), cosine(float(raw @ asked)), None, found))
-        return hits
+        def read(catalogue: Catalogue, found: tuple[int, list[Place]]) -> list[Hit]:
+            row, places = found
+            known = catalogue.read([row, *(place.row for place in places)])
+            asked = known[row][2]
+            hits = []
+            for rank, (score, near) in enumerate(places, 1):
+                passage, article, raw = known[near]
+                hits.append(Hit(rank, passage, article, cosine(score), cosine(float(raw @ asked)), None, near))
+            return hits
+
+        return self._consistent("dense", None, ask, read)
 
     def _grouped(
         self,
@@ -359,22 +365,25 @@ class Searcher(ABC):
             ranking = self._ranking(asked, mode, source, allowed)
             return ranking.groups(limit, after, least, group)
 
-        with self._consistent(mode, where, ask, phrases, without) as (catalogue, (groups, start)):
+        def read(catalogue: Catalogue, found: tuple[list[list[Found]], Cursor]) -> Page:
+            groups, start = found
             shown = groups[:limit]
-            read = catalogue.read([each.place.row for found in shown for each in found])
-        seen = after.rank if after else 0
-        hits = []
-        for rank, found in enumerate(shown, seen + 1):
-            own = {}
-            for each in found:
-                (score, row), (passage, article, raw) = each.place, read[each.place.row]
-                similar = cosine(score), cosine(float(raw @ query))
-                own[row] = Hit(rank, passage, article, *similar, each.relevance, row)
-            hits.append(grouping.told(found, own))
-        if len(groups) <= limit:
-            return Page(hits, None, start.best)
-        cursor = replace(start, place=shown[-1][0].place, rank=seen + limit, search=mark)
-        return Page(hits, cursor.encode(), start.best)
+            known = catalogue.read([each.place.row for group in shown for each in group])
+            seen = after.rank if after else 0
+            hits = []
+            for rank, gathered in enumerate(shown, seen + 1):
+                own = {}
+                for each in gathered:
+                    (score, row), (passage, article, raw) = each.place, known[each.place.row]
+                    similar = cosine(score), cosine(float(raw @ query))
+                    own[row] = Hit(rank, passage, article, *similar, each.relevance, row)
+                hits.append(grouping.told(gathered, own))
+            if len(groups) <= limit:
+                return Page(hits, None, start.best)
+            cursor = replace(start, place=shown[-1][0].place, rank=seen + limit, search=mark)
+            return Page(hits, cursor.encode(), start.best)
+
+        return self._consistent(mode, where, ask, read, phrases, without)
 
     @in_one_space
     def judge(
@@ -401,8 +410,7 @@ class Searcher(ABC):
         def ask(source: Source, _: Allowed | None) -> tuple[Vectors, NDArray[np.float64] | None]:
             return self.hybrid.judge_strangers(asked, neutral, list(languages), small, source)
 
-        with self._consistent("hybrid", None, ask) as (_, found):
-            return found
+        return self._consistent("hybrid", None, ask, itself)
 
     @in_one_space
     def evidence(
@@ -429,8 +437,7 @@ class Searcher(ABC):
             rows = rows[rows >= 0]
             return self.hybrid.evidence(asked, rows, source, [None], Held(), late=True), rows
 
-        with self._consistent("hybrid", None, ask) as (_, found):
-            return found
+        return self._consistent("hybrid", None, ask, itself)
 
     def _queries(self, queries: Vectors, languages: Sequence[Mapping[str, float]], mode: Mode) -> Vectors:
         return queries if mode == "raw" else self._neutral.queries(queries, languages)
@@ -452,6 +459,11 @@ class Searcher(ABC):
 def absent(passage_id: str) -> PassageNotFound:
     """Return the error that there is no such passage."""
     return PassageNotFound(f"There is no passage {passage_id!r}; the search gives ids that exist.")
+
+
+def itself(_: Catalogue, answer: Answer) -> Answer:
+    """Return an answer of which nothing more is to be read."""
+    return answer
 
 
 def cosine(score: float) -> float:

@@ -1,8 +1,8 @@
 """A library on this machine's disk, to be searched: the indexes derived from its database, all at one change."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -23,11 +23,12 @@ from index.ranking import WINDOWED
 from index.records import Count, LibraryInfo, Mode
 from index.recovery import Space
 from index.scope import Allowed, among
-from index.searcher import Searcher
+from index.searcher import Searcher, itself
 from index.selection import Selection
 from index.store import Store
 
 Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class Shelf(Searcher):
@@ -120,8 +121,8 @@ class Shelf(Searcher):
             sampled = source.index.vectors(sample.rows)
             return list(articles.values()), stories.likeness(told, sample, sampled, self._neutral)
 
-        with self.moving.shared(), self._consistent("dense", where, ask) as (_, found):
-            return found
+        with self.moving.shared():
+            return self._consistent("dense", where, ask, itself)
 
     def facets(
         self, where: Filter | None = None, *, phrases: Sequence[str] = (), without: Sequence[str] = ()
@@ -143,8 +144,7 @@ class Shelf(Searcher):
                 for name, allowed in zip(FACETS, filtered, strict=True)
             }
 
-        with self._consistent("dense", None, ask, phrases, without) as (_, counted):
-            return counted
+        return self._consistent("dense", None, ask, itself, phrases, without)
 
     def _allowed(
         self,
@@ -167,15 +167,15 @@ class Shelf(Searcher):
             rows = rows[~np.isin(rows, lexicon.phrase(words))]
         return rows
 
-    @contextmanager
     def _consistent(
         self,
         mode: Mode,
         where: Filter | None,
         ask: Callable[[Source, Allowed | None], Answer],
+        read: Callable[[Catalogue, Answer], Result],
         phrases: Sequence[str] = (),
         without: Sequence[str] = (),
-    ) -> Iterator[tuple[Catalogue, Answer]]:
+    ) -> Result:
         """Put a question to the indexes and go on reading the database, all at the same change.
 
         The indexes are held before the database is first read, so they are never ahead; where one is behind, because
@@ -199,8 +199,7 @@ class Shelf(Searcher):
                         catalogue = self._catalogue(connection, now)
                         answer = ask(Source(catalogue, index, lexicon, now, index.rows), allowed)  # type: ignore[arg-type]
                 if answer is not None:
-                    yield catalogue, answer
-                    return
+                    return read(catalogue, answer)
             space.catch_up()
             if lexical:
                 lexical.catch_up()

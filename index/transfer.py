@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from index import tables, warmth
 from index.errors import LibraryAbsent, ModelMismatch
-from index.library import Action, Addition, Library
+from index.library import Library
 from index.neutral import Neutral
-from index.records import Article, LibraryInfo, Passage
+from index.records import Action, Addition, Article, LibraryInfo, Passage
 from index.store import Store
 from index.tokens import TokenSpace
 from index.warmth import Side, Sums

@@ -1,0 +1,401 @@
+"""Passages and articles in Milvus as of one moment, and the dense index over them.
+
+What has a row, or is of an edition, never changes: an article that is replaced is a new edition with new rows. So what
+was read once is kept in memory, and only whether it is still there is asked again.
+"""
+
+import base64
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.background import SAMPLE
+from index.errors import DamagedLibrary, InvalidFilter
+from index.held import Held
+from index.milvus.expressions import among, both, quoted
+from index.milvus.ledger import Committed
+from index.milvus.server import MOST, Name, Record, Server
+from index.records import Article, Passage
+from index.stories import LEADING, Told
+from index.tables import checksum, token_checksum
+
+Vectors = NDArray[np.float32]
+Rows = NDArray[np.int64]
+Value = TypeVar("Value")
+
+# Passages whose vectors are kept in memory, and articles: some 100 MB, and some 50.
+VECTORS, ARTICLES = 32_768, 4_096
+
+# Bytes of an article in one record.
+PIECE = 60_000
+
+# Rows that are told one by one in an expression.
+TOLD = 100_000
+
+# What of a passage is read with its vector.
+KNOWN = ("edition", "language", "vector")
+
+
+class Gone(Exception):
+    """What was found is there no more: something was written in between. The search is made again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A passage that was read: the edition that it is of, its language, and its vector (dim,)."""
+
+    edition: int
+    language: str
+    vector: Vectors
+
+
+class Kept(Generic[Value]):
+    """The last so many values that were read, by key. Safe to use from many threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._values: OrderedDict[int, Value] = OrderedDict()
+
+    def of(self, keys: Sequence[int], read: Callable[[list[int]], dict[int, Value]]) -> dict[int, Value]:
+        """Return values by key, those that are not kept by one reading; what is not there is left out."""
+        with self._lock:
+            found = {key: self._values[key] for key in keys if key in self._values}
+            for key in found:
+                self._values.move_to_end(key)
+        if lacking := [key for key in dict.fromkeys(keys) if key not in found]:
+            more = read(lacking)
+            found |= more
+            self.keep(more)
+        return found
+
+    def keep(self, values: dict[int, Value]) -> None:
+        """Keep what was read."""
+        with self._lock:
+            self._values |= values
+            while len(self._values) > self._most:
+                self._values.popitem(last=False)
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is kept of what was read, over all moments."""
+
+    passages: Kept[Known] = field(default_factory=lambda: Kept(VECTORS))
+    raw: Kept[Known] = field(default_factory=lambda: Kept(VECTORS))
+    articles: Kept[Article] = field(default_factory=lambda: Kept(ARTICLES))
+    searched: Held = field(default_factory=Held)
+    sampled: Held = field(default_factory=Held)
+
+
+class Conditions:
+    """The passages that an expression lets through: an `index.scope.Scope` of a `MilvusIndex`."""
+
+    def __init__(self, server: Server, where: str) -> None:
+        self._server, self.where = server, where
+        self._size: int | None = None
+
+    def __len__(self) -> int:
+        if self._size is None:
+            self._size = self._server.count("passages", self.where)
+        return self._size
+
+    def among(self, rows: Rows) -> NDArray[np.bool_]:
+        """Tell of each row (n,) whether it is one of them."""
+        if not len(rows):
+            return np.zeros(0, np.bool_)
+        found = self._server.query("passages", both(self.where, among("row", rows.tolist())), ["row"])
+        return np.isin(rows, [each["row"] for each in found])
+
+
+def told(rows: Rows) -> str:
+    """Return the expression for some rows; raises InvalidFilter where they are too many to be told."""
+    if len(rows) > TOLD:
+        raise InvalidFilter(
+            f"A phrase or word that must occur, or must not, is in {len(rows)} passages, and at most {TOLD} can be told"
+            " to Milvus: add words to it."
+        )
+    return among("row", rows.tolist())
+
+
+@dataclass(frozen=True, slots=True)
+class MilvusIndex:
+    """The vectors of one collection as of a moment: what `index.dense.Searched` asks."""
+
+    server: Server
+    name: Name
+    now: Committed
+    kept: Kept[Known]
+
+    def __len__(self) -> int:
+        return self.server.count(self.name, self.now.expression)
+
+    def holds(self, rows: Rows) -> NDArray[np.bool_]:
+        """Tell of each row (n,) whether it is here."""
+        return Conditions(self.server, self.now.expression).among(rows)
+
+    def vectors(self, rows: Rows) -> Vectors:
+        """Return the vectors of rows (n, dim); raises Gone for a row that is not here."""
+        found = self.known(rows)
+        return np.stack([found[row].vector for row in rows.tolist()]) if len(rows) else np.zeros((0, 1), np.float32)
+
+    def known(self, rows: Rows) -> dict[int, Known]:
+        """Return what is known of rows; raises Gone for a row that is not here."""
+        found = self.kept.of(rows.tolist(), self._read)
+        if len(found) < len(set(rows.tolist())) or any(each.edition in self.now.replaced for each in found.values()):
+            raise Gone
+        return found
+
+    def search(self, queries: Vectors, k: int, allowed: Rows | Conditions | None = None) -> tuple[Vectors, Rows]:
+        """Return the best k rows of each query; see `index.dense.Searched.search`. Of rows beyond Milvus' own limit,
+        16,384, nothing is told.
+        """
+        scores = np.full((len(queries), k), -np.inf, np.float32)
+        rows = np.full((len(queries), k), -1, np.int64)
+        where = self.now.expression
+        if isinstance(allowed, Conditions):
+            where = allowed.where
+        elif allowed is not None:
+            if not len(allowed):
+                return scores, rows
+            where = both(where, told(allowed))
+        found = self.server.near(self.name, queries, min(k, MOST), where, [*KNOWN, "version"])
+        for number, hits in enumerate(found):
+            if any(hit.record["version"] > self.now.number for hit in hits):
+                raise Gone  # of a write that began after this moment
+            self.kept.keep({hit.key: _known(hit.record) for hit in hits})
+            order = sorted(hits, key=lambda hit: (-hit.score, hit.key))
+            scores[number, : len(order)] = [hit.score for hit in order]
+            rows[number, : len(order)] = [hit.key for hit in order]
+        return scores, rows
+
+    def _read(self, rows: list[int]) -> dict[int, Known]:
+        return {row: _known(each) for row, each in self.server.by_key(self.name, rows, KNOWN).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Cards:
+    """The catalogue of a library in Milvus, as of a moment: what `index.catalogue.Catalogue` asks."""
+
+    server: Server
+    now: Committed
+    memory: Memory
+    index: MilvusIndex
+    dim: int
+
+    def languages(self, rows: Rows) -> list[str]:
+        """Return the language of each row (n,); of a row that is not here, "und"."""
+        found = self.memory.passages.of(rows.tolist(), self._read)
+        return [found[row].language if row in found else "und" for row in rows.tolist()]
+
+    def tokens(self, rows: Sequence[int]) -> dict[int, bytes]:
+        """Return by row the token vectors that are kept, checked."""
+        found = {}
+        for row, each in self.server.by_key("passages", list(rows), ["tokens", "tokens_checksum"]).items():
+            if each["tokens"]:
+                found[row] = code_of(row, each)
+        return found
+
+    def held(self, *, sampled: bool = False) -> Held:
+        """Return the tokens in memory: what has a row never changes."""
+        return self.memory.sampled if sampled else self.memory.searched
+
+    def numbers(self, rows: Sequence[int]) -> dict[int, int]:
+        """Return by row the edition that it is of."""
+        found = self.memory.passages.of(rows, self._read)
+        if len(found) < len(set(rows)):
+            raise Gone
+        return {row: found[row].edition for row in rows}
+
+    def ids(self, rows: Sequence[int]) -> dict[int, str]:
+        """Return by row the id of its article."""
+        return {row: each["article"] for row, each in self.server.by_key("passages", list(rows), ["article"]).items()}
+
+    def row_of(self, passage_id: str) -> int | None:
+        """Return the row of a passage."""
+        where = both(self.now.expression, f"passage == {quoted(passage_id)}")
+        found = self.server.query("passages", where, ["row"], 2) if storable(passage_id) else []
+        return found[0]["row"] if found else None
+
+    def rows_of(self, number: int) -> Rows:
+        """Return the rows of an edition's passages, ascending."""
+        found = self.server.having("passages", "edition", [number], ["row"])
+        return np.array(sorted(each["row"] for each in found), np.int64)
+
+    def rows_of_articles(self, ids: Sequence[str]) -> Rows:
+        """Return the rows of the passages of articles, ascending."""
+        asked = [id for id in ids if storable(id)]
+        found = self.server.having("passages", "article", asked, ["edition", "version"])
+        return np.array(sorted(each["row"] for each in found if self.seen(each)), np.int64)
+
+    def seen(self, record: Record) -> bool:
+        """Tell whether a record is of what is committed at this moment."""
+        return (
+            record["version"] <= self.now.number
+            and record["version"] not in self.now.open
+            and record["edition"] not in self.now.replaced
+        )
+
+    def read(self, rows: Sequence[int]) -> dict[int, tuple[Passage, Article, Vectors]]:
+        """Return passages, their articles, and their raw vectors (dim,), by row, checked."""
+        fields = ["edition", "version", "passage", "article", "position", "start", "stop", "checksum"]
+        stored = self.server.by_key("passages", list(rows), fields)
+        raw = self.server.by_key("raw", list(rows), ["vector"])
+        if len(stored) < len(set(rows)) or len(raw) < len(stored) or not all(map(self.seen, stored.values())):
+            raise Gone
+        articles = self.articles({each["edition"] for each in stored.values()})
+        found = {}
+        for row, each in stored.items():
+            article, own = articles[each["edition"]], vector(raw[row])
+            found[row] = passage_of(row, each, article, own), article, own
+        return found
+
+    def told(self, numbers: Sequence[int]) -> dict[int, Told]:
+        """Return by edition how articles begin."""
+        articles = self.articles(numbers)
+        of: dict[int, list[Record]] = {number: [] for number in numbers}
+        for each in self.server.having("passages", "edition", list(numbers), ["edition", "position", "start", "stop"]):
+            of[each["edition"]].append(each)
+        found = {}
+        for number, passages in of.items():
+            if not passages:
+                raise Gone
+            first = sorted(passages, key=lambda each: each["position"])[:LEADING]
+            text = articles[number].text
+            texts = [text[each["start"] : each["stop"]] for each in first]
+            found[number] = Told(articles[number].language, [each["row"] for each in first], texts)
+        return found
+
+    def articles(self, editions: Iterable[int]) -> dict[int, Article]:
+        """Return articles by edition, checked; raises Gone for one that is not here."""
+        wanted = list(set(editions))
+        found = self.memory.articles.of(wanted, self._articles)
+        if len(found) < len(wanted):
+            raise Gone
+        return found
+
+    def some_rows(self) -> Rows:
+        """Return rows to draw a sample from (`index.background`): the first by chance, all if they are few."""
+        size = self.server.count("passages", self.now.expression)
+        share = 1.0
+        if size > MOST:
+            share = 1.3 * SAMPLE / size
+        while True:
+            where = f"lot <= {int(share * (2**63 - 1))}" if share < 1 else ""
+            found = self.server.query("passages", both(self.now.expression, where), ["version"])
+            rows = [each["row"] for each in found if each["version"] <= self.now.number]
+            if len(rows) >= SAMPLE or share >= 1:
+                return np.array(sorted(rows), np.int64)
+            share = min(1.0, 2 * share)
+
+    def _read(self, rows: list[int]) -> dict[int, Known]:
+        return {row: _known(each) for row, each in self.server.by_key("passages", rows, KNOWN).items()}
+
+    def _articles(self, editions: list[int]) -> dict[int, Article]:
+        return articles_of(self.server, editions)
+
+
+def articles_of(server: Server, editions: Sequence[int]) -> dict[int, Article]:
+    """Return the articles of editions that are there, checked."""
+    pieces: dict[int, list[str]] = {}
+    texts = server.having("texts", "edition", list(editions), ["edition", "text"])
+    for each in sorted(texts, key=lambda each: each["place"]):
+        pieces.setdefault(each["edition"], []).append(each["text"])
+    known = {
+        each["edition"]: each for each in server.having("articles", "edition", list(editions), ["edition", "hash"])
+    }
+    found = {}
+    for edition, told in pieces.items():
+        if edition not in known:
+            continue
+        try:
+            article = Article(**json.loads("".join(told)))
+            sound = article.content_hash == known[edition]["hash"]
+        except (ValueError, TypeError):
+            sound = False
+        if not sound:
+            raise DamagedLibrary(damaged(f"Edition {edition} of an article"))
+        found[edition] = article
+    return found
+
+
+def pieces_of(article: Article) -> list[str]:
+    """Return an article as JSON, in pieces that a record has room for."""
+    told = json.dumps(
+        {name: getattr(article, name) for name in Article.__slots__} | {"metadata": dict(article.metadata)},
+        ensure_ascii=False,
+    ).encode()
+    pieces, start = [], 0
+    while start < len(told):
+        end = min(start + PIECE, len(told))
+        while end < len(told) and told[end] & 0xC0 == 0x80:  # not within a letter
+            end -= 1
+        pieces.append(told[start:end].decode())
+        start = end
+    return pieces
+
+
+def passage_of(row: int, record: Record, article: Article, raw: Vectors) -> Passage:
+    """Return a passage with its text; raises DamagedLibrary where it is not what was written."""
+    span = (record["position"], record["start"], record["stop"])
+    if record["checksum"] != sum_of(record["passage"], article.id, span, raw) or record["article"] != article.id:
+        raise DamagedLibrary(damaged(f"Passage {record['passage']!r} (row {row})"))
+    return Passage(record["passage"], article.id, *span, article.text[span[1] : span[2]])
+
+
+def code_of(row: int, record: Record) -> bytes:
+    """Return the token vectors of a row; raises DamagedLibrary where they are not what was written."""
+    try:
+        code = base64.b85decode(record["tokens"])
+    except ValueError:
+        code = b""
+    if record["tokens_checksum"] != token_checksum(row, code).hex():
+        raise DamagedLibrary(damaged(f"The token vectors of row {row}"))
+    return code
+
+
+def sum_of(id: str, article_id: str, span: tuple[int, int, int], raw: Vectors) -> str:
+    """Return the checksum of a passage, as the library on disk has it."""
+    return checksum(id, article_id, span, raw.astype("<f4").tobytes()).hex()
+
+
+def vector(record: Record) -> Vectors:
+    """Return the vector of a record (dim,)."""
+    return np.array(record["vector"], np.float32)
+
+
+def number_of(*parts: object) -> int:
+    """Return a number above 0, of 63 bits, that stands for something."""
+    return int.from_bytes(blake2b(json.dumps(parts).encode(), digest_size=8).digest(), "big") >> 1 or 1
+
+
+def lot_of(row: int) -> int:
+    """Return the place of a row in the order by chance, as `index.background` draws it, in 63 bits."""
+    return (row * 11400714819323198485 & 0xFFFF_FFFF_FFFF_FFFF) >> 1
+
+
+def storable(text: str) -> bool:
+    """Tell whether a string can be anybody's id."""
+    try:
+        return 0 < len(text.encode()) <= PIECE
+    except UnicodeEncodeError:
+        return False
+
+
+def damaged(what: str) -> str:
+    """Return the message of a DamagedLibrary."""
+    return (
+        f"{what} is not what was written to Milvus. Nothing is answered from it. `dragoman verify` lists all that is"
+        " wrong; add again the articles that it names, or move the library in again (dragoman move)."
+    )
+
+
+def _known(record: dict[str, Any]) -> Known:
+    return Known(record["edition"], record["language"], vector(record))

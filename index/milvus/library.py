@@ -1,0 +1,859 @@
+"""The library in Milvus: what `index.library.Library` is on disk, shared by any number of processes."""
+
+import base64
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self, TypeVar, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index import inspection, warmth
+from index.catalogue import Catalogue
+from index.changes import Change
+from index.dates import interval
+from index.dense import Sizing
+from index.errors import (
+    ArticleNotFound,
+    DamagedLibrary,
+    InvalidArticle,
+    LibraryAbsent,
+    LibraryUnavailable,
+    NewerSchema,
+    ReadOnlyLibrary,
+)
+from index.facets import FACETS, MOST
+from index.filters import Filter
+from index.hybrid import Hybrid, Source
+from index.lexicon import Lexicon
+from index.milvus.catalogue import (
+    PIECE,
+    Cards,
+    Conditions,
+    Gone,
+    Memory,
+    MilvusIndex,
+    articles_of,
+    code_of,
+    lot_of,
+    number_of,
+    passage_of,
+    pieces_of,
+    storable,
+    sum_of,
+    told,
+    vector,
+)
+from index.milvus.expressions import among, both, columns, expression, present
+from index.milvus.following import FollowedLexicon
+from index.milvus.ledger import ROOM, Committed, Ledger, Write
+from index.milvus.server import FIELDS, KEYS, Name, Record, Server
+from index.neutral import Neutral
+from index.ranking import WINDOWED
+from index.records import (
+    Action,
+    Addition,
+    Article,
+    Count,
+    LibraryInfo,
+    Mode,
+    Passage,
+    Problem,
+    Status,
+)
+from index.scope import Allowed
+from index.searcher import Searcher, absent
+from index.tables import token_checksum
+from index.tokens import TokenSpace
+from index.warmth import Side, Sums
+
+Answer = TypeVar("Answer")
+Result = TypeVar("Result")
+Vectors = NDArray[np.float32]
+Rows = NDArray[np.int64]
+
+# What is in the collections, and how; a library of a higher one is of a newer Dragoman.
+SCHEMA = 1
+
+# How often a search is made again because something was written in between.
+TRIES = 20
+
+# Counts that are asked for at once, and values of a facet that are counted at all.
+COUNTING, COUNTED = 8, 500
+
+# Articles that are looked at together where all are.
+TOGETHER = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a library in Milvus is: the server's address (or a file, for `milvus-lite`), its token (or user:password),
+    and how the names of its collections begin.
+    """
+
+    address: str
+    token: str = ""
+    prefix: str = "dragoman"
+
+    def server(self) -> Server:
+        """Connect to the server. Raises LibraryUnavailable."""
+        return Server(self.address, token=self.token, prefix=self.prefix)
+
+
+class MilvusLibrary(Searcher):
+    """Articles in Milvus, to be searched and written to. Safe to use from many threads; close it, or use it as a
+    context manager. Ranking and relevance are those of a library on disk.
+
+    One process writes at a time, whichever it is; the language means are those that it was made with.
+    """
+
+    def __init__(self, server: Server, ledger: Ledger, info: LibraryInfo, sums: Mapping[Side, Sums]) -> None:
+        """Not for callers: `MilvusLibrary.open` makes one."""
+        super().__init__(info, sums.get("passages", Sums()), sums.get("queries", Sums()))
+        self._server, self._ledger, self._info = server, ledger, info
+        self._memory = Memory()
+        self._lexical = FollowedLexicon(server, ledger)
+        self._values: set[tuple[str, str]] = set()
+        self._counting = ThreadPoolExecutor(COUNTING, "counting")
+        self._lock = threading.Lock()
+        self.read_only = False
+        # Of a library on disk: how its own dense index is made. Milvus makes its own.
+        self.sizing = Sizing()
+        self.dense_recall = 1.0
+
+    # Opening and closing
+
+    @classmethod
+    def open(
+        cls,
+        place: Place,
+        *,
+        model: str,
+        fingerprint: str,
+        dim: int,
+        create: bool = True,
+        read_only: bool = False,
+        late_interaction: bool = True,
+    ) -> Self:
+        """Open the library at a place, or make one there if `create`.
+
+        Raises ModelMismatch, NewerSchema, LibraryAbsent, LibraryUnavailable, LibraryError where pymilvus is missing.
+        """
+        server = place.server()
+        try:
+            ledger = Ledger(server)
+            info = _described(server, ledger)
+            if info is None:
+                if not create or read_only:
+                    raise LibraryAbsent(
+                        f"There is no library {place.prefix!r} in Milvus at {place.address}: add articles to it first"
+                        " (dragoman add)."
+                    )
+                space = TokenSpace.of(Neutral.for_model(model).priors) if late_interaction else None
+                built = LibraryInfo(model, fingerprint, dim, SCHEMA, 0, 0, 0, space.identity if space else "")
+                _create(server, ledger, built)
+                info = _described(server, ledger)
+                assert info is not None
+            info.check(model, fingerprint, dim)
+            library = cls(server, ledger, info, _sums(ledger))
+            library.read_only = read_only
+            return library
+        except BaseException:
+            server.close()
+            raise
+
+    @classmethod
+    def describe(cls, place: Place) -> LibraryInfo | None:
+        """Return what the library at a place was built with and how much it holds; None if there is none."""
+        server = place.server()
+        try:
+            return _described(server, Ledger(server))
+        finally:
+            server.close()
+
+    def close(self) -> None:
+        """Give everything back. What was acknowledged is kept already."""
+        self._counting.shutdown()
+        self._lexical.close()
+        self._server.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def load(self) -> None:
+        """Take in what the first search would have to."""
+        for name in FIELDS:
+            self._server.wait_loaded(name)
+        self._lexical.at(self._ledger.committed())
+
+    def settle(self) -> None:
+        """Wait for nothing: Milvus builds its indexes by itself."""
+
+    # Searching
+
+    def _consistent(
+        self,
+        mode: Mode,
+        where: Filter | None,
+        ask: Callable[[Source, Allowed | None], Answer],
+        read: Callable[[Catalogue, Answer], Result],
+        phrases: Sequence[str] = (),
+        without: Sequence[str] = (),
+    ) -> Result:
+        """Put a question to Milvus as of one moment; if something is written meanwhile that matters, put it again."""
+
+        def attempt() -> Result:
+            source = self._source(mode, lexical=mode in WINDOWED or bool(phrases or without))
+            return read(source.catalogue, ask(source, self._allowed(source, where, phrases, without)))
+
+        return self._again(attempt)
+
+    def _again(self, attempt: Callable[[], Answer]) -> Answer:
+        for _ in range(TRIES):
+            try:
+                return attempt()
+            except Gone:
+                continue
+        raise LibraryUnavailable("The library was written to all the while that it was searched: try again.")
+
+    def _source(self, mode: Mode, *, lexical: bool) -> Source:
+        now = self._ledger.committed()
+        cards = self._cards(now)
+        index = MilvusIndex(self._server, "raw", now, self._memory.raw) if mode == "raw" else cards.index
+        lexicon: Lexicon | None = self._lexical.at(now) if lexical else None
+        return Source(cards, index, lexicon, now.change, cards.some_rows)  # type: ignore[arg-type]
+
+    def _cards(self, now: Committed) -> Cards:
+        index = MilvusIndex(self._server, "passages", now, self._memory.passages)
+        return Cards(self._server, now, self._memory, index, self.dim)
+
+    def _filtered(self, source: Source, wheres: Sequence[Filter | None]) -> list[Allowed | None]:
+        """Return for each filter what it lets through; None for all."""
+        return [self._allowed(source, where, (), ()) for where in wheres]
+
+    def _allowed(
+        self, source: Source, where: Filter | None, phrases: Sequence[str], without: Sequence[str]
+    ) -> Conditions | None:
+        if not where and not phrases and not without:
+            return None
+        assert isinstance(source.catalogue, Cards)
+        asked = [source.catalogue.now.expression, expression(where)]
+        asked += [told(source.lexicon.phrase(phrase)) for phrase in phrases]
+        asked += [f"not ({told(source.lexicon.phrase(words))})" for words in without]
+        return Conditions(self._server, both(*asked))
+
+    def facets(
+        self, where: Filter | None = None, *, phrases: Sequence[str] = (), without: Sequence[str] = ()
+    ) -> dict[str, list[Count]]:
+        """Return by facet (`language`, `source`, `year`) how many passages and articles have each value, as
+        `index.shelf.Shelf.facets`.
+
+        Of more than `COUNTED` values of one facet, those that came first are counted. With phrases or exclusions
+        articles are counted by those passages.
+        """
+        where = where or Filter()
+        now = self._ledger.committed()
+        source = self._source("dense", lexical=bool(phrases or without))
+        known = {name: sorted(self._ledger.remembered(name))[:COUNTED] for name in FACETS}
+        asked: list[tuple[str, str, str]] = []
+        said = [told(source.lexicon.phrase(each)) for each in phrases]
+        said += [f"not ({told(source.lexicon.phrase(each))})" for each in without]
+        for name in FACETS:
+            others = both(now.expression, expression(where.without(name)))
+            asked += [(name, value, both(others, _valued(name, value))) for value in known[name]]
+
+        def count(each: tuple[str, str, str]) -> Count:
+            _, value, condition = each
+            if not said:
+                return Count(
+                    value, self._server.count("passages", condition), self._server.count("articles", condition)
+                )
+            found = self._server.query("passages", both(condition, *said), ["edition"])
+            return Count(value, len(found), len({each["edition"] for each in found}))
+
+        counted: dict[str, list[Count]] = {name: [] for name in FACETS}
+        for (name, *_), found in zip(asked, self._counting.map(count, asked), strict=True):
+            if found.passages:
+                counted[name].append(found)
+        return {name: sorted(own, key=lambda each: -each.passages)[:MOST] for name, own in counted.items()}
+
+    # Writing
+
+    @contextmanager
+    def writing(self, timeout: float = 10.0) -> Iterator[None]:
+        """Be the one writer while the block lasts, over all processes; a thread that is may enter again.
+
+        Waits about `timeout` seconds, then raises LibraryBusy, naming the holder. Raises ReadOnlyLibrary,
+        LibraryUnavailable.
+        """
+        if self.read_only:
+            raise ReadOnlyLibrary("The library is open to be searched only: nothing can be added or deleted here.")
+        with self._ledger.writing(timeout):
+            yield
+
+    def unchanged(self, article: Article) -> bool:
+        """Tell whether an article with this id and the same content is stored, with all its passages."""
+        known = self._edition(article.id)
+        if known is None or known["hash"] != article.content_hash:
+            return False
+        count: int = known["passages"]
+        return self._server.count("passages", among("edition", [known["edition"]])) == count
+
+    def missing(self, passages: Sequence[Passage]) -> list[int]:
+        """Return which of the passages of an article, by place, have no vector stored, or no token vectors where these
+        are kept: these are to be encoded.
+        """
+        stored = self._stored(passages[0].article_id) if passages else {}
+        lacking = {id for id, each in stored.items() if self.token_space is not None and not each["tokens"]}
+        return [place for place, each in enumerate(passages) if each.id not in stored or each.id in lacking]
+
+    def add(
+        self,
+        article: Article,
+        passages: Sequence[Passage],
+        vectors: Mapping[int, NDArray[np.float32]],
+        tokens: Mapping[int, bytes] | None = None,
+    ) -> Action:
+        """Add an article, or put it in place of the one with its id: all of it or nothing, kept when this returns.
+
+        Raises InvalidArticle, LibraryBusy, LibraryFull, LibraryUnavailable, ReadOnlyLibrary.
+        """
+        return self.add_all([Addition(article, passages, vectors, tokens or {})])[0]
+
+    def add_all(self, additions: Sequence[Addition]) -> list[Action]:
+        """Add articles as `add` does, all in one step; where one cannot be stored, none is. Of very many, those whose
+        ids one record has room for are one step.
+        """
+        for each in additions:
+            self._check(each)
+        actions: list[Action] = []
+        with self.writing():
+            for some in _portions(additions):
+                actions += self._put(some)
+        return actions
+
+    def delete(self, article_id: str) -> bool:
+        """Remove an article for good; return whether there was one."""
+        with self.writing():
+            known = self._edition(article_id)
+            if known is None:
+                return False
+            write = self._ledger.begin([], [known["edition"]])
+            self._ledger.commit(write)
+            self._ledger.settle(write)
+            return True
+
+    def _check(self, addition: Addition) -> None:
+        """Raise InvalidArticle for what could not be kept, or read back as it is."""
+        wrong = inspection.unstorable(addition.article, addition.passages)
+        for place, each in addition.vectors.items():
+            if unfit := inspection.unfit(each, self.dim):
+                wrong = f"the vector of passage {place} {unfit}"
+        if not wrong:
+            fields = columns(addition.article)
+            held = {"metadata": json.dumps(fields.pop("facts"), ensure_ascii=False)}
+            held |= {name: str(value) for name, value in fields.items()}
+            sizes = {f"its {name}": len(value.encode()) for name, value in held.items()}
+            sizes |= {f"the tokens of passage {place}": len(code) * 5 // 4 for place, code in addition.tokens.items()}
+            name, size = max(sizes.items(), key=lambda each: each[1])
+            if size > PIECE:
+                wrong = f"{name} would take {size} bytes of the {PIECE} that a field of Milvus has"
+        if wrong:
+            raise InvalidArticle(f"Article {addition.article.id[:200]!r} cannot be stored: {wrong}.")
+
+    def _put(self, additions: Sequence[Addition]) -> list[Action]:
+        before = self._editions([each.article.id for each in additions])
+        actions: list[Action] = []
+        fresh: dict[str, Addition] = {}
+        for each in additions:
+            known = before.get(each.article.id)
+            if each.article.id in fresh:
+                actions.append("replaced")
+            elif known is None:
+                actions.append("added")
+            elif known["hash"] == each.article.content_hash and self._whole(known, each):
+                actions.append("unchanged")
+                continue
+            else:
+                actions.append("replaced")
+            fresh[each.article.id] = each  # of several, the last
+        if not fresh:
+            return actions
+        replaced = [before[id]["edition"] for id in fresh if id in before]
+        self._remember_values([each.article for each in fresh.values()])
+        write = self._ledger.begin(list(fresh), replaced)
+        try:
+            self._write(write, list(fresh.values()), before)
+        except (InvalidArticle, DamagedLibrary):
+            self._ledger.undo(write)
+            raise
+        self._ledger.commit(write)
+        self._ledger.settle(write)
+        return actions
+
+    def _write(self, write: Write, additions: Sequence[Addition], before: Mapping[str, Record]) -> None:
+        """Write what is new: nobody looks at it before it is committed."""
+        passages: list[Record] = []
+        raw: list[Record] = []
+        articles: list[Record] = []
+        texts: list[Record] = []
+        for number, each in enumerate(additions):
+            article = each.article
+            asked = columns(article)
+            edition = number_of(article.id, write.number)
+            marks = {"edition": edition, "version": write.number}
+            old = before.get(article.id)
+            first = old["first"] if old else write.number * 1024 + number
+            vectors, codes = self._vectors(each, old)
+            neutral = self._neutral.passages(vectors, [article.language] * len(vectors)) if len(vectors) else vectors
+            for passage, own, code in zip(each.passages, vectors, codes, strict=True):
+                chosen = each.rows.get(passage.position) if each.rows else None
+                row = chosen or number_of(passage.id, write.number)
+                span = (passage.position, passage.start, passage.end)
+                passages.append(
+                    {
+                        "row": row,
+                        **marks,
+                        "lot": lot_of(row),
+                        "passage": passage.id,
+                        "position": span[0],
+                        "start": span[1],
+                        "stop": span[2],
+                        "checksum": sum_of(passage.id, article.id, span, own),
+                        "tokens": base64.b85encode(code).decode() if code is not None else "",
+                        "tokens_checksum": token_checksum(row, code).hex() if code is not None else "",
+                        "vector": neutral[passage.position].tolist(),
+                        **asked,
+                    }
+                )
+                raw.append({"row": row, **marks, "vector": own.tolist(), **asked})
+            place = f"{article.id}\x01{write.number:016d}"
+            about = {"hash": article.content_hash, "passages": len(each.passages), "first": first}
+            articles.append({"place": place, **marks, **about, **asked})
+            texts += [
+                {"place": f"{edition:019d}.{piece:06d}", **marks, "text": text}
+                for piece, text in enumerate(pieces_of(article))
+            ]
+        self._free(passages, raw)
+        self._server.insert("texts", texts)
+        self._server.insert("raw", raw)
+        self._server.insert("passages", passages)
+        self._server.insert("articles", articles)
+
+    def _free(self, passages: list[Record], raw: list[Record]) -> None:
+        """Give new passages rows that nobody has."""
+        rows = [each["row"] for each in passages]
+        taken = set(self._server.by_key("passages", rows, []))
+        seen: set[int] = set()
+        for one, other in zip(passages, raw, strict=True):
+            attempt = 0
+            while one["row"] in taken or one["row"] in seen:
+                attempt += 1
+                row = number_of(one["passage"], one["version"], attempt)
+                if not self._server.by_key("passages", [row], []):
+                    code = base64.b85decode(one["tokens"]) if one["tokens"] else None
+                    sum_ = token_checksum(row, code).hex() if code is not None else ""
+                    one |= {"row": row, "lot": lot_of(row), "tokens_checksum": sum_}
+                    other["row"] = row
+                    taken.discard(row)
+            seen.add(one["row"])
+
+    def _vectors(self, addition: Addition, old: Record | None) -> tuple[Vectors, list[bytes | None]]:
+        """Return raw vectors (n, dim) and token vectors of all passages, those that came or those that are stored."""
+        lacking = [each for each in addition.passages if each.position not in addition.vectors]
+        without = [each for each in addition.passages if each.position not in addition.tokens]
+        stored = self._stored(addition.article.id) if old and (lacking or (without and self.token_space)) else {}
+        if absent_ := next((each for each in lacking if each.id not in stored), None):
+            raise InvalidArticle(
+                f"Passage {absent_.position} of article {addition.article.id!r} came without a vector and has none"
+                " stored: give vectors for all that Library.missing names, asked when no other write of the"
+                " article is under way."
+            )
+        raw = self._server.by_key("raw", [stored[each.id]["row"] for each in lacking], ["vector"])
+        vectors = [
+            addition.vectors[each.position].astype(np.float32)
+            if each.position in addition.vectors
+            else vector(raw[stored[each.id]["row"]])
+            for each in addition.passages
+        ]
+        codes: list[bytes | None] = []
+        for each in addition.passages:
+            own = stored.get(each.id)
+            code = addition.tokens.get(each.position)
+            # Token vectors are kept as the language of the article makes them.
+            if code is None and own and own["tokens"] and own["language"] == addition.article.language:
+                code = code_of(own["row"], own)
+            codes.append(code if self.token_space else None)
+        shape = (len(vectors), self.dim)
+        return np.array(vectors, np.float32).reshape(shape), codes
+
+    def _whole(self, known: Record, addition: Addition) -> bool:
+        """Tell whether what is stored of an article is these passages, and has token vectors where these came."""
+        stored = self._server.having("passages", "edition", [known["edition"]], ["passage", "tokens"])
+        told_ = {each["passage"] for each in stored}
+        if told_ != {each.id for each in addition.passages} or len(stored) != known["passages"]:
+            return False
+        return not (self.token_space and addition.tokens) or all(each["tokens"] for each in stored)
+
+    def _stored(self, article_id: str) -> dict[str, Record]:
+        """Return the passages of an article that are stored, by id, with their token vectors."""
+        known = self._edition(article_id)
+        if known is None:
+            return {}
+        fields = ["passage", "tokens", "tokens_checksum", "language"]
+        stored = self._server.having("passages", "edition", [known["edition"]], fields)
+        return {each["passage"]: each for each in stored}
+
+    def _edition(self, article_id: str) -> Record | None:
+        return self._editions([article_id]).get(article_id)
+
+    def _editions(self, ids: Sequence[str]) -> dict[str, Record]:
+        """Return what is known of the articles of these ids that are committed."""
+
+        def attempt() -> dict[str, Record]:
+            cards = self._cards(self._ledger.committed())
+            asked = list(dict.fromkeys(id for id in ids if storable(id)))
+            fields = ["edition", "version", "hash", "passages", "first", "article", "language"]
+            found: dict[str, Record] = {}
+            for each in self._server.having("articles", "article", asked, fields):
+                if each["version"] > cards.now.number:
+                    raise Gone
+                if cards.seen(each):
+                    found[each["article"]] = each
+            return found
+
+        return self._again(attempt)
+
+    def _remember_values(self, articles: Sequence[Article]) -> None:
+        """Note the values that facets count."""
+        for article in articles:
+            values = [("language", article.language)]
+            if article.source is not None and len(article.source.encode()) < 1000:
+                values.append(("source", article.source))
+            if article.published_at is not None:
+                values.append(("year", _year(interval(article.published_at)[0])))
+            for name, value in values:
+                if (name, value) not in self._values:
+                    self._ledger.remember(name, {value: ""})
+                    self._values.add((name, value))
+
+    # Taking in what another library gave out (`index.transfer`)
+
+    def receive(self, mark: str) -> bool:
+        """Begin to take in what has this mark; return whether its passages may keep their rows."""
+        with self.writing():
+            if self._ledger.committed().number == 0:
+                self._ledger.remember("receiving", {"mark": mark})
+            return self._ledger.remembered("receiving").get("mark") == mark
+
+    def received(self, _: Mapping[Side, Sums]) -> None:
+        """End what `receive` began: all is there. The means are those of before, or `take_means` has set them."""
+        with self.writing():
+            self._ledger.forget("receiving", ["mark"])
+
+    def take_means(self, sums: Mapping[Side, Sums]) -> None:
+        """Let the means of a library that holds nothing yet be those of `sums`: its vectors are written by them."""
+        with self.writing():
+            if self._ledger.committed().number:
+                return
+            for side in get_args(Side):
+                for code, (count, total) in sums.get(side, Sums()).seen.items():
+                    kept = json.dumps([count, base64.b64encode(total.astype("<f8").tobytes()).decode()])
+                    self._ledger.remember("sums", {f"{side}/{code}": kept})
+            self._seen = sums.get("passages", Sums()), sums.get("queries", Sums())
+            neutral = Neutral(self._known, warmth.means(self._known, *self._seen))
+            with self.moving.alone():
+                self._neutral, self.hybrid = neutral, Hybrid(neutral, self.token_space)
+
+    def sums(self) -> dict[Side, Sums]:
+        """Return what the means are of."""
+        return _sums(self._ledger)
+
+    def note(self, queries: Vectors, languages: Sequence[Mapping[str, float]]) -> None:
+        """Take no note of questions: the means stay as they are."""
+
+    def warm(self) -> None:
+        """Leave the means as they are."""
+
+    # Reading
+
+    def get(self, article_id: str) -> Article:
+        """Return an article; raises ArticleNotFound, DamagedLibrary."""
+        return self._again(lambda: self._got(article_id)[1])
+
+    def _got(self, article_id: str) -> tuple[Record, Article]:
+        known = self._edition(article_id)
+        if known is None:
+            raise ArticleNotFound(f"There is no article {article_id!r}; `dragoman search` shows ids that exist.")
+        article = self._cards(self._ledger.committed()).articles([known["edition"]])[known["edition"]]
+        return known, article
+
+    def articles(self, after: str = "", most: int = 100, where: Filter | None = None) -> list[Article]:
+        """Return the articles, at most so many, whose ids come after one, in their order (by UTF-8); DamagedLibrary."""
+
+        def attempt() -> list[Article]:
+            cards = self._cards(self._ledger.committed())
+            # The place of an article is its id, a letter that is before all others, and its version.
+            behind = f"place > {json.dumps(after + chr(2), ensure_ascii=False)}" if storable(after) else ""
+            asked = both(cards.now.expression, expression(where), behind)
+            found = self._server.query("articles", asked, ["edition", "version", "article"], most)
+            seen = [each for each in found if cards.seen(each)]
+            articles = cards.articles([each["edition"] for each in seen])
+            return [articles[each["edition"]] for each in seen]
+
+        return self._again(attempt)
+
+    def passages(self, article_id: str) -> list[Passage]:
+        """Return an article's passages in their order; raises ArticleNotFound, DamagedLibrary."""
+
+        def attempt() -> list[Passage]:
+            known, _ = self._got(article_id)
+            rows = self._server.having("passages", "edition", [known["edition"]], ["row"])
+            read = self._cards(self._ledger.committed()).read([each["row"] for each in rows])
+            return sorted((passage for passage, *_ in read.values()), key=lambda each: each.position)
+
+        return self._again(attempt)
+
+    def passage(self, passage_id: str) -> tuple[Passage, Article]:
+        """Return a passage and its article; raises PassageNotFound, DamagedLibrary."""
+
+        def attempt() -> tuple[Passage, Article]:
+            cards = self._cards(self._ledger.committed())
+            row = cards.row_of(passage_id)
+            if row is None:
+                raise absent(passage_id)
+            return cards.read([row])[row][:2]
+
+        return self._again(attempt)
+
+    def tokens(self, rows: Sequence[int]) -> dict[int, Vectors]:
+        """Return by row the neutral token vectors (t, width) that are kept, none of a row without; DamagedLibrary."""
+        cards = self._cards(self._ledger.committed())
+        found = self.hybrid.tokens(np.array(rows, np.int64), cards, cards.held())
+        assert self.token_space is not None
+        return dict(zip(rows, map(self.token_space.restore, found), strict=True))
+
+    def article_ids(self, rows: Rows) -> dict[int, str]:
+        """Return by row the id of its article."""
+        return self._cards(self._ledger.committed()).ids(rows.tolist())
+
+    def contents(self) -> dict[str, tuple[str, str]]:
+        """Return by id the content hash and the language of every article, in the order in which they first came."""
+        fields = ["edition", "version", "article", "hash", "language", "first"]
+        cards = self._cards(self._ledger.committed())
+        found = [each for each in self._server.query("articles", cards.now.expression, fields) if cards.seen(each)]
+        found.sort(key=lambda each: each["first"])
+        return {each["article"]: (each["hash"], each["language"]) for each in found}
+
+    def change(self) -> Change:
+        """Return the last change."""
+        return self._ledger.committed().change
+
+    def written_since(self, since: Change, most: int) -> tuple[dict[str, int], Change] | None:
+        """Return articles that were written after a change, by id the number of the change that wrote each, and the
+        change up to which these are all, at most about so many; None where the log does not reach back to it.
+        """
+        now = self._ledger.committed()
+        writes = self._ledger.since(since.number, most)
+        if writes is None:
+            return None
+        found: dict[str, int] = {}
+        upto = now.change if len(writes) < most else since
+        for write in writes:
+            if write.number > now.number:
+                break
+            found |= dict.fromkeys(write.articles, write.number)
+            if len(found) >= most:
+                return found, Committed(write.number).change
+        return found, upto
+
+    # Looking after it
+
+    def status(self) -> Status:
+        """Return the library in figures; Milvus tells nobody how many bytes it takes, so that is 0."""
+        now = self._ledger.committed()
+        languages = sorted(self._ledger.remembered("language"))
+
+        def count(language: str) -> int:
+            return self._server.count("articles", both(now.expression, among("language", [language])))
+
+        by_language = dict(zip(languages, self._counting.map(count, languages), strict=True))
+        passages = self._server.count("passages", now.expression)
+        with_tokens = self._server.count("passages", both(now.expression, 'tokens != ""')) if self.token_space else 0
+        some = self._server.query("passages", 'tokens != ""', ["tokens"], 100) if with_tokens else []
+        size = round(sum(len(each["tokens"]) for each in some) * 4 / 5 / len(some)) if some else 0
+        order = sorted((code for code in by_language if by_language[code]), key=lambda code: (-by_language[code], code))
+        return Status(
+            sum(by_language.values()),
+            passages,
+            {code: by_language[code] for code in order},
+            self.model,
+            self.fingerprint,
+            self.dim,
+            SCHEMA,
+            now.number,
+            0,
+            f"milvus {self._server.version()}",
+            self.read_only,
+            self.token_space is not None,
+            with_tokens,
+            size,
+            False,
+            {},
+            1.0,
+        )
+
+    def verify(self) -> list[Problem]:
+        """Return all that is wrong with what is stored, looking at every article; nothing where all is well."""
+        problems: list[Problem] = []
+        now = self._ledger.committed()
+        problems += [Problem(f"write {number}", "was left undone; the next write ends it", True) for number in now.open]
+        seen: set[int] = set()
+        for some in self._server.pages("articles", now.expression, ["edition", "article", "passages"], TOGETHER):
+            problems += self._wrong(some)
+            seen.update(each["edition"] for each in some)
+        of_articles: tuple[Name, ...] = ("passages", "raw", "texts")
+        for name in of_articles:
+            astray = {
+                each["edition"]
+                for each in self._server.query(name, now.expression, ["edition", "version"])
+                if each["edition"] not in seen and each["version"] <= now.number
+            }
+            if astray:
+                problems.append(
+                    Problem(name, f"of {len(astray)} editions belong to no article; repair removes them", True)
+                )
+        return problems
+
+    def _wrong(self, articles: Sequence[Record]) -> list[Problem]:
+        """Return what is wrong with some articles."""
+        editions = [each["edition"] for each in articles]
+        fields = ["edition", "passage", "article", "position", "start", "stop", "checksum", "tokens", "tokens_checksum"]
+        of: dict[int, list[Record]] = {edition: [] for edition in editions}
+        for each in self._server.having("passages", "edition", editions, [*fields, "vector", "language"]):
+            of[each["edition"]].append(each)
+        raw = {each["row"]: each for each in self._server.having("raw", "edition", editions, ["vector"])}
+        problems = []
+        for about in articles:
+            try:
+                found = articles_of(self._server, [about["edition"]])
+                article = found.get(about["edition"])
+                own = of[about["edition"]]
+                if article is None or len(own) != about["passages"] or any(each["row"] not in raw for each in own):
+                    problems.append(Problem(f"article {about['article']!r}", "is not all there: add it again", False))
+                    continue
+                for each in own:
+                    passage_of(each["row"], each, article, vector(raw[each["row"]]))
+                    if each["tokens"]:
+                        code_of(each["row"], each)
+                if own:
+                    vectors = np.stack([vector(raw[each["row"]]) for each in own])
+                    there = np.stack([vector(each) for each in own])
+                    neutral = self._neutral.passages(vectors, [article.language] * len(own))
+                    if np.abs(neutral - there).max() > inspection.SAME:
+                        problems.append(Problem(f"article {article.id!r}", "has other vectors: add it again", False))
+            except DamagedLibrary as error:
+                problems.append(Problem(f"article {about['article']!r}", str(error), False))
+        return problems
+
+    def mend(self) -> list[str]:
+        """End what was left undone, and remove what belongs to no article; return the ids of articles that are to be
+        added again.
+        """
+        with self.writing():
+            self._ledger.recover()
+            seen = {each["edition"] for each in self._server.query("articles", "", ["edition"])}
+            of_articles: tuple[Name, ...] = ("passages", "raw", "texts")
+            for name in of_articles:
+                records = self._server.query(name, "", ["edition"])
+                astray = [each[KEYS[name]] for each in records if each["edition"] not in seen]
+                self._server.delete(name, astray)
+            wrong: list[str] = []
+            for some in self._server.pages("articles", "", ["edition", "article", "passages"], TOGETHER):
+                wrong += [each["article"] for each in some if self._wrong([each])]
+            return wrong
+
+    def drop(self) -> None:
+        """Remove the library, for good."""
+        with self.writing():
+            pass
+        self._server.drop()
+
+
+def _described(server: Server, ledger: Ledger) -> LibraryInfo | None:
+    if not server.exists("meta"):
+        return None
+    built = ledger.remembered("built")
+    if not built:
+        return None
+    if int(built["schema"]) > SCHEMA:
+        raise NewerSchema(
+            f"The library in Milvus at {server.address} was written by a newer Dragoman (schema {built['schema']}, this"
+            f" version knows {SCHEMA}): use that version."
+        )
+    now = ledger.committed()
+    articles, passages = (server.count(name, now.expression) for name in ("articles", "passages"))
+    return LibraryInfo(
+        built["model"],
+        built["fingerprint"],
+        int(built["dim"]),
+        int(built["schema"]),
+        now.number,
+        articles,
+        passages,
+        built["tokens"],
+    )
+
+
+def _create(server: Server, ledger: Ledger, info: LibraryInfo) -> None:
+    """Make the collections; the last thing that is written says that they are there."""
+    with ThreadPoolExecutor(len(FIELDS)) as making:
+        list(making.map(lambda name: server.create(name, info.dim), FIELDS))
+    built = {"fingerprint": info.fingerprint, "dim": str(info.dim), "tokens": info.tokens, "schema": str(SCHEMA)}
+    ledger.remember("built", {**built, "model": info.model})
+
+
+def _sums(ledger: Ledger) -> dict[Side, Sums]:
+    found: dict[Side, dict[str, tuple[int, NDArray[np.float64]]]] = {side: {} for side in get_args(Side)}
+    for key, kept in ledger.remembered("sums").items():
+        side, code = key.split("/", 1)
+        count, total = json.loads(kept)
+        found[side][code] = count, np.frombuffer(base64.b64decode(total), "<f8")  # type: ignore[index]
+    return {side: Sums(seen) for side, seen in found.items()}
+
+
+def _valued(name: str, value: str) -> str:
+    """Return the expression that an article has a value of a facet."""
+    if name == "year":
+        begin, end = interval(value)
+        return f"published >= {begin} and published < {end}"
+    return among(name, [value if name == "language" else present(value)])
+
+
+def _year(moment: int) -> str:
+    """Return the year of a moment in microseconds since 1970 UTC."""
+    from index.dates import EPOCH, MICROSECOND
+
+    return f"{(EPOCH + moment * MICROSECOND).year:04d}"
+
+
+def _portions(additions: Sequence[Addition]) -> Iterator[list[Addition]]:
+    """Yield the additions in portions whose ids one record of a write has room for."""
+    some: list[Addition] = []
+    size = 0
+    for each in additions:
+        taken = 30 + 2 * len(each.article.id.encode(errors="replace"))
+        if some and size + taken > ROOM:
+            yield some
+            some, size = [], 0
+        some.append(each)
+        size += taken
+    if some:
+        yield some
