@@ -7,7 +7,7 @@ model where the library itself is small.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -34,6 +34,25 @@ TOGETHER = 0.8
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """Rows of passages (n,), and the places (n,) of the languages that they are written in among the `names`."""
+
+    rows: Rows
+    names: tuple[str, ...]
+    places: Rows
+
+    @classmethod
+    def of(cls, rows: Rows, languages: Sequence[str]) -> "Written":
+        """Return rows (n,) with the language of each."""
+        number = {name: place for place, name in enumerate(dict.fromkeys(languages))}
+        return cls(rows, tuple(number), np.array([number[name] for name in languages], np.int64))
+
+    def at(self, places: Rows) -> "Written":
+        """Return the passages at these places (m,)."""
+        return Written(self.rows[places], self.names, self.places[places])
+
+
+@dataclass(frozen=True, slots=True)
 class Usual:
     """What one kind of evidence comes to for one question, over sampled passages.
 
@@ -49,20 +68,17 @@ class Usual:
     deviation: float
 
     @classmethod
-    def of(
-        cls, values: NDArray[np.float32], languages: NDArray[np.str_], rows: Rows, mean: float, deviation: float
-    ) -> "Usual":
-        """Return what is usual where the sampled passages (n,) of these languages and rows have `values`."""
-        seen = values.astype(np.float64)
-        codes, number = np.unique(languages, return_inverse=True)
-        counts, totals, squares = (np.bincount(number, each, len(codes)).tolist() for each in (None, seen, seen**2))
-        told = zip(map(float, counts), totals, squares, strict=True)
-        sums = dict(zip(codes.tolist(), told, strict=True))
-        return cls({**sums, "": _sums(seen)}, np.sort(rows), mean, deviation)
+    def of(cls, values: NDArray[np.float32], passages: Written, mean: float, deviation: float) -> "Usual":
+        """Return what is usual where the sampled passages (n,) have `values` (n,)."""
+        seen, places, size = values.astype(np.float64), passages.places, len(passages.names)
+        columns = (np.bincount(places, each, size).tolist() for each in (None, seen, seen**2))
+        counts, totals, squares = columns
+        sums = dict(zip(passages.names, zip(map(float, counts), totals, squares, strict=True), strict=True))
+        return cls({**sums, "": _sums(seen)}, np.sort(passages.rows), mean, deviation)
 
-    def standing(self, values: NDArray[np.float32], languages: list[str], rows: Rows) -> Values:
-        """Return how far values (n,) stand out among passages of their languages, in deviations."""
-        mean, deviation = self.level(values, languages, rows)
+    def standing(self, values: NDArray[np.float32], passages: Written) -> Values:
+        """Return how far values (n,) of passages stand out among those of their languages, in deviations."""
+        mean, deviation = self.level(values, passages)
         standing: Values = (values.astype(np.float64) - mean) / deviation
         return standing
 
@@ -72,18 +88,15 @@ class Usual:
         beyond: Values = (values.astype(np.float64) - mean) / (1 - mean)
         return beyond
 
-    def level(self, values: NDArray[np.float32], languages: list[str], rows: Rows) -> tuple[Values, Values]:
+    def level(self, values: NDArray[np.float32], passages: Written) -> tuple[Values, Values]:
         """Return mean and deviation (n,) of what is usual for the passages of these values (n,).
 
         A passage that is in the sample itself is held against the others: in a small library, where all are, an answer
         would else be part of what is usual.
         """
-        itself = self._itself(values, rows)
-        nothing = (0.0, 0.0, 0.0)
-        names = {code: place for place, code in enumerate(dict.fromkeys(languages))}
-        sums = np.array([self.sums.get(code, nothing) for code in names]).reshape(-1, 3)
-        of_language = sums[[names[code] for code in languages]].T - itself
-        return drawn(of_language, *self._whole(itself))
+        itself = self._itself(values, passages.rows)
+        sums = np.array([self.sums.get(name, (0.0, 0.0, 0.0)) for name in passages.names]).reshape(-1, 3).T
+        return drawn(sums[:, passages.places] - itself, *self._whole(itself))
 
     def _itself(self, values: NDArray[np.float32], rows: Rows) -> Values:
         """Return what the passages of these values (n,) are in the sums (3, n)."""
@@ -94,8 +107,8 @@ class Usual:
 
     def _whole(self, itself: Values) -> tuple[Values, Values]:
         """Return mean and deviation (n,) over all languages, without the passages themselves."""
-        known = np.full(itself.shape[1], self.mean), np.full(itself.shape[1], self.deviation)
-        return drawn(np.array(self.sums[""])[:, None] - itself, *known, KNOWN_PRIOR, KNOWN_PRIOR)
+        whole = np.array(self.sums[""])[:, None] - itself
+        return drawn(whole, self.mean, self.deviation, KNOWN_PRIOR, KNOWN_PRIOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,40 +127,29 @@ class Followed:
 
     @classmethod
     def of(
-        cls,
-        few: Usual,
-        values: NDArray[np.float32],
-        cheap: NDArray[np.float32],
-        languages: NDArray[np.str_],
-        many: Usual,
+        cls, few: Usual, values: NDArray[np.float32], cheap: NDArray[np.float32], passages: Written, many: Usual
     ) -> Self:
-        """Return what is usual where the passages of `few`, of these languages, have `values` and `cheap` (n,).
+        """Return what is usual where the passages of `few` have `values` and `cheap` (n,).
 
         The slope is that within languages, drawn towards the usual one.
         """
         y, x = values.astype(np.float64), cheap.astype(np.float64)
-        for code in np.unique(languages):
-            here = languages == code
-            y[here] -= y[here].mean()
-            x[here] -= x[here].mean()
+        for place in range(len(passages.names)):
+            here = np.flatnonzero(passages.places == place)
+            if len(here):
+                y[here] -= np.add.reduce(y[here]) / len(here)
+                x[here] -= np.add.reduce(x[here]) / len(here)
         usual = few.deviation / many.deviation * TOGETHER
         slope = float((x @ y + MEAN_PRIOR * many.deviation**2 * usual) / (x @ x + MEAN_PRIOR * many.deviation**2))
-        rest = Usual.of(
-            (values - slope * cheap).astype(np.float32),
-            languages,
-            few.rows,
-            few.mean - slope * many.mean,
-            few.deviation,
-        )
+        left = (values - slope * cheap).astype(np.float32)
+        rest = Usual.of(left, passages, few.mean - slope * many.mean, few.deviation)
         return cls(few, rest, many, slope)
 
-    def standing(
-        self, values: NDArray[np.float32], cheap: NDArray[np.float32], languages: list[str], rows: Rows
-    ) -> Values:
+    def standing(self, values: NDArray[np.float32], cheap: NDArray[np.float32], passages: Written) -> Values:
         """Return how far values (n,) of passages stand out, whose cheap evidence (n,) is known."""
-        left = self.rest.level(values - np.float32(self.slope) * cheap, languages, rows)[0]
-        mean = left + self.slope * self.many.level(cheap, languages, rows)[0]
-        standing: Values = (values.astype(np.float64) - mean) / self.few.level(values, languages, rows)[1]
+        left = self.rest.level(values - np.float32(self.slope) * cheap, passages)[0]
+        mean = left + self.slope * self.many.level(cheap, passages)[0]
+        standing: Values = (values.astype(np.float64) - mean) / self.few.level(values, passages)[1]
         return standing
 
 
@@ -157,8 +159,8 @@ def _sums(values: Values) -> tuple[float, float, float]:
 
 def drawn(
     sums: Values,
-    mean: Values,
-    deviation: Values,
+    mean: Values | float,
+    deviation: Values | float,
     mean_prior: float = MEAN_PRIOR,
     deviation_prior: float = DEVIATION_PRIOR,
 ) -> tuple[Values, Values]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import sounds
-from index.background import Followed, Sample, Sampling, Usual
+from index.background import Followed, Sample, Sampling, Usual, Written
 from index.catalogue import Catalogue
 from index.changes import Change
 from index.dense import Place, Searched, exact
@@ -33,7 +33,6 @@ from index.words import words
 Vectors = NDArray[np.float32]
 Values = NDArray[np.float64]
 Rows = NDArray[np.int64]
-Matches = tuple[Rows, Vectors]
 Value = TypeVar("Value")
 
 # Passages nearest in meaning that come into consideration, and passages whose tokens are compared: those in the window.
@@ -87,10 +86,57 @@ class Asked:
     text: str
     tokens: Vectors | None
 
+    def speaks(self, passages: Written) -> Values:
+        """Return the probability (n,) that the question is in the language of each of the passages."""
+        return np.array([self.language.get(name, 0.0) for name in passages.names])[passages.places]
+
     @property
     def key(self) -> bytes:
         """Return what tells the question from others."""
         return self.text.encode(errors="replace") + b"\0" + self.vector.tobytes()
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """Rows that share terms with a question (n,), best first; `by_row` are the same rows, ascending, and `scores` their
+    scores.
+    """
+
+    rows: Rows
+    by_row: Rows
+    scores: Vectors
+
+    @classmethod
+    def of(cls, rows: Rows, scores: Vectors) -> "Matches":
+        """Return rows, best first, with their scores."""
+        order = np.argsort(rows)
+        return cls(rows, rows[order], scores[order])
+
+    def score(self, rows: Rows) -> Vectors:
+        """Return the score of each of `rows`, 0 where it was not found."""
+        given = np.zeros(len(rows), np.float32)
+        if len(self.by_row):
+            places = np.minimum(np.searchsorted(self.by_row, rows), len(self.by_row) - 1)
+            here = self.by_row[places] == rows
+            given[here] = self.scores[places[here]]
+        return given
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The rows (n,) of a window in their order, and what speaks for them, None where `Hybrid.judge` may say otherwise:
+    of a large library, it is told which terms they share without regard to a filter.
+    """
+
+    rows: Rows
+    evidence: Evidence | None
+
+    def of(self, rows: Rows) -> Evidence | None:
+        """Return what speaks for these rows (m,); None where that is not known of all."""
+        places = {row: place for place, row in enumerate(self.rows.tolist())}
+        if self.evidence is None or not all(row in places for row in rows.tolist()):
+            return None
+        return self.evidence.at(np.array([places[row] for row in rows.tolist()], np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +159,9 @@ class Hybrid:
         told = f"{neutral.identity} {tokens.identity if tokens else ''}".encode() + self.fusion.array().tobytes()
         self.identity = sha256(told).hexdigest()[:16]
         self._sampling = Sampling()
-        # Of the sample, at the last change: its vectors, and the places and token vectors of those that are compared.
-        self._near: Remembered[Vectors] = Remembered(1)
-        self._stacked: Remembered[tuple[Rows, Stack]] = Remembered(1)
+        # The sample at the last change with its vectors, and those of it that are compared with their token vectors.
+        self._near: Remembered[tuple[Written, Vectors]] = Remembered(1)
+        self._stacked: Remembered[tuple[Rows, Written, Stack]] = Remembered(1)
         self._matching: Remembered[Future[Matches]] = Remembered(2 * REMEMBERED)
         self._usual: Remembered[Background] = Remembered(REMEMBERED)
         # What other threads tell: which terms match, and how questions find themselves in the sample.
@@ -133,31 +179,41 @@ class Hybrid:
 
     def windows(
         self, asked: Asked, nearest: Sequence[Rows], alloweds: Sequence[Allowed | None], source: Source, held: Held
-    ) -> list[Rows]:
-        """Return for each filter the rows of its window in their order.
+    ) -> list[Window]:
+        """Return for each filter its window.
 
         Of each, `nearest` are the rows nearest in meaning that it allows, `NEAREST` of them if there are so many.
         """
         considered = []
         for near, allowed in zip(nearest, alloweds, strict=True):
-            shared = [self._matches(asked, name, source, allowed)[0][:LEXICAL] for name in FIELDS]
+            shared = [self._matching_rows(asked, name, source, allowed)[:LEXICAL] for name in FIELDS]
             considered.append(np.unique(np.concatenate([near[:NEAREST], *shared])))
         rows = np.unique(np.concatenate(considered))
         if not len(rows):
-            return considered
+            return [Window(each, None) for each in considered]
         first = self.evidence(asked, rows, source, alloweds, held, late=False)
         scores = self.fusion.score(first)
         kept = [each[_best(scores[np.searchsorted(rows, each)], each, WINDOW)] for each in considered]
         every, rows = rows, np.unique(np.concatenate(kept))
-        left = first.at(np.searchsorted(every, rows))
-        scores = self.fusion.score(self._with_tokens(left, asked, rows, source, held))
-        return [each[_best(scores[np.searchsorted(rows, each)], each, WINDOW)] for each in kept]
+        whole = self._with_tokens(first.at(np.searchsorted(every, rows)), asked, rows, source, held)
+        scores = self.fusion.score(whole)
+        judged = len(source.lexicon) <= WHOLE or all(allowed is None for allowed in alloweds)
+        windows = []
+        for each in kept:
+            places = np.searchsorted(rows, each)
+            order = _best(scores[places], each, WINDOW)
+            windows.append(Window(each[order], whole.at(places[order]) if judged else None))
+        return windows
 
-    def judge(self, asked: Asked, rows: Rows, source: Source, held: Held) -> tuple[Vectors, Values | None]:
+    def judge(
+        self, asked: Asked, rows: Rows, source: Source, held: Held, window: Window | None = None
+    ) -> tuple[Vectors, Values | None]:
         """Return similarity and relevance of these rows (n,), the same whatever rows they come with; no relevance where
-        it is not known of the model.
+        it is not known of the model. What is known of a `window` is not gathered again.
         """
-        evidence = self.evidence(asked, rows, source, [None], held, late=True)
+        evidence = window.of(rows) if window else None
+        if evidence is None:
+            evidence = self.evidence(asked, rows, source, [None], held, late=True)
         known = None if self.relevance is None else self.relevance.probability(evidence)
         return evidence.similarity.astype(np.float32), known
 
@@ -168,22 +224,23 @@ class Hybrid:
 
         Of words and sounds in common they are taken to have what is usual.
         """
-        usual, rows = self.usual(asked, source), np.full(len(vectors), -1, np.int64)
+        usual = self.usual(asked, source)
+        strangers = Written.of(np.full(len(vectors), -1, np.int64), languages)
         near = exact(vectors, asked.vector)
         compared = late = beyond = np.full(len(vectors), np.nan)
         if tokens is not None and asked.tokens is not None:
             met = maxsim(asked.tokens, tokens)
-            compared, late = met.astype(np.float64), usual.late.standing(met, near, languages, rows)
-            beyond = usual.late.few.beyond(met, rows)
+            compared, late = met.astype(np.float64), usual.late.standing(met, near, strangers)
+            beyond = usual.late.few.beyond(met, strangers.rows)
         evidence = Evidence(
             near.astype(np.float64),
             compared,
-            usual.meaning.standing(near, languages, rows),
+            usual.meaning.standing(near, strangers),
             late,
             beyond,
             np.zeros(len(vectors)),
             np.zeros(len(vectors)),
-            np.array([asked.language.get(code, 0.0) for code in languages]),
+            asked.speaks(strangers),
         )
         return near, None if self.relevance is None else self.relevance.probability(evidence)
 
@@ -203,7 +260,7 @@ class Hybrid:
 
     def lexical(self, asked: Asked, source: Source, allowed: Allowed | None, k: int, held: Held) -> Rows:
         """Return the rows that share most words and sounds with a question, best first, at most `k`."""
-        rows = np.unique(np.concatenate([self._matches(asked, name, source, allowed)[0] for name in FIELDS]))
+        rows = np.unique(np.concatenate([self._matching_rows(asked, name, source, allowed) for name in FIELDS]))
         scores = self.fusion.lexical(self.evidence(asked, rows, source, [allowed], held, late=False))
         return rows[_best(scores, rows, k)]
 
@@ -212,18 +269,18 @@ class Hybrid:
     ) -> Evidence:
         """Return what speaks for these rows, each allowed by a filter; without `late`, MaxSim is left open."""
         usual = self.usual(asked, source)
-        languages = source.catalogue.languages(rows)
+        passages = Written.of(rows, source.catalogue.languages(rows))
         near = similarity(asked, rows, source)
         nothing = np.full(len(rows), np.nan)
         found = Evidence(
             near.astype(np.float64),
             nothing,
-            usual.meaning.standing(near, languages, rows),
+            usual.meaning.standing(near, passages),
             nothing,
             nothing,
-            bounded(usual.sounds.standing(self._shared(asked, "sounds", rows, source, alloweds), languages, rows)),
-            bounded(usual.words.standing(self._shared(asked, "words", rows, source, alloweds), languages, rows)),
-            np.array([asked.language.get(code, 0.0) for code in languages]),
+            bounded(usual.sounds.standing(self._shared(asked, "sounds", rows, source, alloweds), passages)),
+            bounded(usual.words.standing(self._shared(asked, "words", rows, source, alloweds), passages)),
+            asked.speaks(passages),
         )
         return self._with_tokens(found, asked, rows, source, held) if late else found
 
@@ -232,10 +289,10 @@ class Hybrid:
         if self._tokens is None or asked.tokens is None:
             return evidence
         compared = maxsim(asked.tokens, self.tokens(rows, source.catalogue, held))
-        languages = source.catalogue.languages(rows)
+        passages = Written.of(rows, source.catalogue.languages(rows))
         near = evidence.similarity.astype(np.float32)
         usual = self.usual(asked, source).late
-        late, beyond = usual.standing(compared, near, languages, rows), usual.few.beyond(compared, rows)
+        late, beyond = usual.standing(compared, near, passages), usual.few.beyond(compared, rows)
         return replace(evidence, maxsim=compared.astype(np.float64), late=late, beyond=beyond)
 
     def usual(self, asked: Asked, source: Source) -> Background:
@@ -246,33 +303,38 @@ class Hybrid:
         """Return passages of the library by chance."""
         return self._sampling.sample(source.change, source.some_rows, source.catalogue.languages)
 
-    def _stack(self, sample: Sample, source: Source) -> tuple[Rows, Stack]:
-        """Return the places of the sampled passages whose tokens are compared, and these."""
+    def _stack(self, sample: Sample, source: Source) -> tuple[Rows, Written, Stack]:
+        """Return the places of the sampled passages whose tokens are compared, those that have any, and these."""
         places = sample.few(COMPARED, COMPARED_ALL)
-        held = source.catalogue.held(sampled=True)
-        return places, Stack(self.tokens(sample.rows[places], source.catalogue, held))
+        tokens = self.tokens(sample.rows[places], source.catalogue, source.catalogue.held(sampled=True))
+        places = places[[len(own) > 0 for own in tokens]]
+        compared = Written.of(sample.rows[places], sample.languages[places].tolist())
+        return places, compared, Stack([own for own in tokens if len(own)])
 
-    def _late(self, asked: Asked, tokens: Vectors, source: Source) -> tuple[Rows, Future[Vectors]]:
-        """Return the places of sampled passages, and how the question's tokens will be found in theirs."""
-        places, stack = self._stacked.get(source.change, lambda: self._stack(self.sample(source), source))
+    def _late(self, asked: Asked, tokens: Vectors, source: Source) -> tuple[Rows, Written, Future[Vectors]]:
+        """Return the places of sampled passages, these, and how the question's tokens will be found in theirs."""
+        places, compared, stack = self._stacked.get(source.change, lambda: self._stack(self.sample(source), source))
         key = (asked.key, source.change)
-        return places, self._sampled_late.get(key, lambda: self._aside.submit(stack.maxsim, tokens))
+        return places, compared, self._sampled_late.get(key, lambda: self._aside.submit(stack.maxsim, tokens))
+
+    def _near_to(self, source: Source) -> tuple[Written, Vectors]:
+        """Return the sampled passages and their vectors."""
+        sample = self.sample(source)
+        return Written.of(sample.rows, sample.languages.tolist()), source.index.vectors(sample.rows)
 
     def _measured(self, asked: Asked, source: Source) -> Background:
-        sample = self.sample(source)
-        rows, codes = sample.rows, sample.languages
-        near = self._near.get(source.change, lambda: source.index.vectors(rows)) @ asked.vector
-        meaning = Usual.of(near, codes, rows, *self._neutral.usual(asked.vector, near))
+        sample, vectors = self._near.get(source.change, lambda: self._near_to(source))
+        near = vectors @ asked.vector
+        meaning = Usual.of(near, sample, *self._neutral.usual(asked.vector, near))
         sounds, words = (
-            Usual.of(self._shared(asked, name, rows, source, [None]), codes, rows, *USUAL_LEXICAL) for name in FIELDS
+            Usual.of(self._shared(asked, name, sample.rows, source, [None]), sample, *USUAL_LEXICAL) for name in FIELDS
         )
-        late, places = np.zeros(0, np.float32), np.zeros(0, np.int64)
+        late, places, compared = np.zeros(0, np.float32), np.zeros(0, np.int64), sample.at(np.zeros(0, np.int64))
         if self._tokens is not None and asked.tokens is not None:
-            places, comparing = self._late(asked, asked.tokens, source)
+            places, compared, comparing = self._late(asked, asked.tokens, source)
             late = comparing.result()
-        late, places = late[~np.isnan(late)], places[~np.isnan(late)]
-        few = Usual.of(late, codes[places], rows[places], *USUAL_LATE)
-        return Background(meaning, Followed.of(few, late, near[places], codes[places], meaning), sounds, words)
+        few = Usual.of(late, compared, *USUAL_LATE)
+        return Background(meaning, Followed.of(few, late, near[places], compared, meaning), sounds, words)
 
     def tokens(self, rows: Rows, catalogue: Catalogue, held: Held) -> list[Tokens]:
         """Return the tokens of each row as they are kept; of a row that has none, none."""
@@ -293,8 +355,9 @@ class Hybrid:
     ) -> Vectors:
         """Return BM25 of these rows as a share of its ceiling: 0 of those that are not among the best."""
         if len(source.lexicon) <= WHOLE:
-            return _looked_up(rows, *self._matches(asked, name, source, None))
-        scores = [_looked_up(rows, *self._matches(asked, name, source, allowed)) for allowed in (None, *alloweds)]
+            return self._matches(asked, name, source, None).score(rows)
+        every = (None, *(allowed for allowed in alloweds if allowed is not None))
+        scores = [self._matches(asked, name, source, allowed).score(rows) for allowed in every]
         best: Vectors = np.stack(scores).max(axis=0)
         return best
 
@@ -307,17 +370,18 @@ class Hybrid:
         )
 
     def _matches(self, asked: Asked, name: Field, source: Source, allowed: Allowed | None) -> Matches:
-        """Return the allowed rows that share terms with a question, best first, and their scores."""
+        """Return rows that share terms with a question; of a large library, the best of those that are allowed."""
         lexicon = source.lexicon
         if not asked.text:
-            return np.zeros(0, np.int64), np.zeros(0, np.float32)
+            return Matches.of(np.zeros(0, np.int64), np.zeros(0, np.float32))
         if allowed is not None and len(lexicon) > WHOLE:
             return _scored(asked.text, name, lexicon, DEEP, allowed)
-        rows, scores = self._searched(asked.text, name, source).result()
-        if allowed is None:
-            return rows, scores
-        here = among(rows, allowed)
-        return rows[here], scores[here]
+        return self._searched(asked.text, name, source).result()
+
+    def _matching_rows(self, asked: Asked, name: Field, source: Source, allowed: Allowed | None) -> Rows:
+        """Return the allowed rows that share terms with a question, best first."""
+        rows = self._matches(asked, name, source, allowed).rows
+        return rows if allowed is None else rows[among(rows, allowed)]
 
 
 def bounded(standing: Values) -> Values:
@@ -362,20 +426,9 @@ def _scored(text: str, name: Field, lexicon: Lexicon, k: int, allowed: Allowed |
     terms = list(sounds.terms(text)) if name == "sounds" else [word.term for word in words(text)]
     rows, scores = lexicon.candidates(name, terms, k, allowed)
     ceiling = lexicon.ceiling(name, terms)
-    return rows, (scores / ceiling if ceiling > 0 else scores).astype(np.float32)
+    return Matches.of(rows, (scores / ceiling if ceiling > 0 else scores).astype(np.float32))
 
 
 def _best(scores: Values, rows: Rows, k: int) -> Rows:
     """Return the places of the `k` best scores, best first, ties by row."""
     return np.lexsort((rows, -scores))[:k]
-
-
-def _looked_up(rows: Rows, found: Rows, scores: Vectors) -> Vectors:
-    """Return the score of each of `rows`, 0 where it was not found."""
-    given = np.zeros(len(rows), np.float32)
-    if len(found):
-        order = np.argsort(found)
-        places = order[np.minimum(np.searchsorted(found, rows, sorter=order), len(found) - 1)]
-        here = found[places] == rows
-        given[here] = scores[places[here]]
-    return given

@@ -11,7 +11,7 @@ from index.cursor import Cursor
 from index.dense import Place, best
 from index.grouping import GROUPED, Found
 from index.held import Held
-from index.hybrid import NEAREST, WINDOW, Asked, Hybrid, Source, similarity
+from index.hybrid import NEAREST, WINDOW, Asked, Hybrid, Source, Window, similarity
 from index.neutral import Neutral
 from index.records import Group, Mode
 from index.scope import Allowed, among
@@ -64,11 +64,13 @@ class Ranking:
                 # Of one query, relevance falls as the score does: what is left out is the end.
                 places = places[: sum(chance is not None and chance >= least for chance in chances)]
             return Opening(places, chances[: len(places)], (), first)
-        window = after.window if after else self._window()
-        left = window
         if after:
+            opened, window = None, after.window
             left = window[window.index(after.place.row) + 1 :] if after.place.row in window else ()
-        found, chances, nearest = self._relevant(self._present(left), least, limit + 1)
+        else:
+            opened = self._window()
+            left = window = tuple(opened.rows.tolist())
+        found, chances, nearest = self._relevant(self._present(left), least, limit + 1, opened)
         first = after.best if after else nearest
         place = after.place if after and after.place.row not in window else None
         while len(found) <= limit and self.mode == "hybrid":
@@ -112,7 +114,7 @@ class Ranking:
 
     def _opened(self, group: Group) -> Cursor:
         """Return the cursor before the first page: the first rows of the ranking, and their groups."""
-        rows = list(self._window()) if self.mode in WINDOWED else []
+        rows = self._window().rows.tolist() if self.mode in WINDOWED else []
         if self.mode != "lexical":
             rows += [each.row for each in best(self.source.index, self.asked.vector, GROUPED, self.allowed)]
         window = tuple(dict.fromkeys(rows))[:GROUPED]
@@ -151,33 +153,33 @@ class Ranking:
         rows = rows if self.allowed is None else rows[among(rows, self.allowed)]
         return int(rows[np.argmax(similarity(self.asked, rows, self.source))]) == found.place.row
 
-    def _window(self) -> tuple[int, ...]:
-        """Return the rows of the window in their order."""
+    def _window(self) -> Window:
+        """Return the window."""
         self.hybrid.begin(self.asked, self.source)
         if self.mode == "lexical":
-            return tuple(self.hybrid.lexical(self.asked, self.source, self.allowed, MOST_LEXICAL, self.held).tolist())
+            return Window(self.hybrid.lexical(self.asked, self.source, self.allowed, MOST_LEXICAL, self.held), None)
         _, rows = self.source.index.search(self.asked.vector[None], NEAREST, self.allowed)
-        (window,) = self.hybrid.windows(self.asked, [rows[0][rows[0] >= 0]], [self.allowed], self.source, self.held)
-        return tuple(window.tolist())
+        near = rows[0][rows[0] >= 0]
+        return self.hybrid.windows(self.asked, [near], [self.allowed], self.source, self.held)[0]
 
     def _relevant(
-        self, rows: Rows, least: float | None, most: int
+        self, rows: Rows, least: float | None, most: int, window: Window | None = None
     ) -> tuple[list[Place], list[float | None], float | None]:
         """Return the places of the first rows, at most `most`, that are relevant enough, their relevance, and that of
         the first of all.
         """
-        places, chances = self._judged(rows if least is not None else rows[:most])
+        places, chances = self._judged(rows if least is not None else rows[:most], window)
         first = chances[0] if chances else None
         if least is None:
             return places, chances, first
         kept = [number for number, chance in enumerate(chances) if chance is not None and chance >= least][:most]
         return [places[number] for number in kept], [chances[number] for number in kept], first
 
-    def _judged(self, rows: Rows) -> tuple[list[Place], list[float | None]]:
+    def _judged(self, rows: Rows, window: Window | None = None) -> tuple[list[Place], list[float | None]]:
         """Return rows as places, by their similarity, and their relevance, in the order that they came in."""
         if not len(rows):
             return [], []
-        similarity, known = self.hybrid.judge(self.asked, rows, self.source, self.held)
+        similarity, known = self.hybrid.judge(self.asked, rows, self.source, self.held, window)
         places = [Place(score, row) for score, row in zip(similarity.tolist(), rows.tolist(), strict=True)]
         return places, [None] * len(rows) if known is None else known.tolist()
 

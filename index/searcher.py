@@ -20,7 +20,7 @@ from index.fusion import Evidence
 from index.grouping import Found
 from index.guard import Guard
 from index.held import Held
-from index.hybrid import NEAREST, WINDOW, Asked, Hybrid, Source
+from index.hybrid import NEAREST, WINDOW, Asked, Hybrid, Source, Window
 from index.neutral import Neutral
 from index.ranking import WINDOWED, Opening, Ranking
 from index.records import Group, Hit, LibraryInfo, Mode, Page
@@ -120,7 +120,7 @@ class Searcher(ABC):
                     orders = [self.hybrid.lexical(asked, source, allowed, k, held) for allowed in alloweds]
                 else:
                     near = [rows[number][rows[number] >= 0] for rows in nearest]
-                    windows = self.hybrid.windows(asked, near, alloweds, source, held)
+                    windows = [each.rows for each in self.hybrid.windows(asked, near, alloweds, source, held)]
                     orders = [np.append(own, n[~np.isin(n, own)]) for own, n in zip(windows, near, strict=True)]
                 for rows, order in zip(ranked, orders, strict=True):
                     rows[number, : min(k, len(order))] = order[:k]
@@ -155,10 +155,11 @@ class Searcher(ABC):
                 if mode in WINDOWED:
                     if mode == "hybrid":
                         near = [rows[number][rows[number] >= 0] for _, rows in nearest]
-                        orders = self.hybrid.windows(asked, near, alloweds, source, held)
+                        windows = self.hybrid.windows(asked, near, alloweds, source, held)
                     else:
-                        orders = [self.hybrid.lexical(asked, source, allowed, 1, held) for allowed in alloweds]
-                    found = [(order[:1], self._judged(asked, order[:1], source, held)) for order in orders]
+                        lexical = [self.hybrid.lexical(asked, source, allowed, 1, held) for allowed in alloweds]
+                        windows = [Window(rows, None) for rows in lexical]
+                    found = [(each.rows[:1], self._judged(asked, each, source, held)) for each in windows]
                 else:
                     found = [
                         (rows[number][:1], self._relevance(scores[number][:1], asked.vector, mode))
@@ -190,9 +191,9 @@ class Searcher(ABC):
         held = source.catalogue.held()
         return Ranking(asked, mode, source, allowed, self.hybrid, self._neutral, held)
 
-    def _judged(self, asked: Asked, rows: Rows, source: Source, held: Held) -> NDArray[np.float64]:
-        """Return the relevance of rows, or where it is not known their similarity."""
-        similarity, known = self.hybrid.judge(asked, rows, source, held)
+    def _judged(self, asked: Asked, window: Window, source: Source, held: Held) -> NDArray[np.float64]:
+        """Return the relevance of a window's first row, or where it is not known its similarity."""
+        similarity, known = self.hybrid.judge(asked, window.rows[:1], source, held, window)
         return similarity.astype(np.float64) if known is None else known
 
     def _relevance(self, scores: Vectors, query: Vectors, mode: Mode) -> NDArray[np.float64]:
