@@ -59,6 +59,8 @@ def build(folder: Path, made: Callable[[], bool], write: Callable[[Path], Mappin
     one makes room. One process builds; others wait for it. Raises `EmbedError` where the cache cannot be
     written.
     """
+    if made():  # what is built may lie where no lock can be
+        return
     from filelock import FileLock  # here, because most starts find everything built
 
     try:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
-from embed import Encoder, ModelUnavailable, cache, default_model
+from embed import EmbedError, Encoder, ModelUnavailable, cache, default_model
 
 PIECES = ["<s>", "<pad>", "</s>", "<unk>", "▁", "▁পানি", "▁water", "s", "～", "<mask>"]
 HIDDEN, LAYERS, WIDE, VOCABULARY = 32, 1, 64, 12
@@ -146,6 +146,19 @@ def test_what_is_whole_is_left_alone_and_what_is_damaged_is_built_again(carrier:
     default_model.build(folder)
     assert weights.read_bytes() == good
     assert [path.name for path in tmp_path.glob(".model.aside*")] == []
+
+
+def test_what_is_whole_is_used_where_nothing_can_be_written(carrier: Path, tmp_path: Path) -> None:
+    """A model that was built into an image needs no lock, which could not be taken there."""
+    folder = tmp_path / "model"
+    default_model.build(folder)
+    lock = tmp_path / ".model.lock"
+    lock.unlink()
+    lock.mkdir()
+    default_model.build(folder)
+    (folder / "config.json").unlink()
+    with pytest.raises(EmbedError, match="Cannot write the default model"):
+        default_model.build(folder)
 
 
 def test_a_build_that_is_cut_short_leaves_no_model(
