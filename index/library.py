@@ -30,7 +30,7 @@ from index.searcher import absent
 from index.shelf import Shelf
 from index.store import DATABASE, Store, damage, writable
 from index.tables import Vectors
-from index.tokens import TokenSpace
+from index.tokens import Tokens, TokenSpace
 
 
 class Library(Shelf):
@@ -400,13 +400,12 @@ class Library(Shelf):
                 raise absent(passage_id)
             return tables.read_rows(connection, [row])[row][:2]
 
-    def tokens(self, rows: Sequence[int]) -> dict[int, Vectors]:
-        """Return by row the neutral token vectors (t, width) that are kept, none of a row without; DamagedLibrary."""
+    def tokens(self, rows: Sequence[int]) -> dict[int, Tokens]:
+        """Return by row the tokens that are kept, none of a row without; raises DamagedLibrary."""
         with self._store.reading() as connection:
             catalogue = self._catalogue(connection, changes.current(connection))
             found = self.hybrid.tokens(np.array(rows, np.int64), catalogue, catalogue.held())
-        assert self.token_space is not None
-        return dict(zip(rows, map(self.token_space.restore, found), strict=True))
+        return dict(zip(rows, found, strict=True))
 
     def article_ids(self, rows: Rows) -> dict[int, str]:
         """Return by row the id of its article."""

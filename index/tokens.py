@@ -37,7 +37,10 @@ STEPS = np.array([-10, -3, 3, 10], np.int8)
 FINENESS, TINY = np.float32(127), np.float32(1e-9)
 
 # Passages that are compared at once.
-AT_ONCE = 8
+AT_ONCE = 16
+
+# Products are taken of so many of a question's tokens at once: of 17 they take longer than of 20.
+LANES = 4
 
 # Four numbers in a byte, the first in the lowest bits; taken by two bytes, as one value of 8, which is many times as
 # fast as taking rows.
@@ -107,6 +110,13 @@ class TokenSpace:
         """Return kept token vectors (t, width), unit length."""
         return unit(tokens.steps().astype(np.float32))
 
+    def cosines(self, query: Vectors, tokens: Tokens) -> Vectors:
+        """Return how near each kept token is to each of a question's (q, width): (t, q)."""
+        steps = tokens.steps()
+        lengths = np.sqrt(np.asarray(numkong.dot(steps, steps))).astype(np.float32)
+        found: Vectors = (steps.astype(np.float32) @ query.T) / lengths[:, None]
+        return found
+
     def sound(self, code: bytes) -> bool:
         """Tell whether bytes can be a passage's tokens."""
         return len(code) % (self.width // 4) == 0
@@ -169,8 +179,10 @@ def _compared(query: Vectors, filled: NDArray[np.bool_], pieces: Iterable[_Piece
     if len(query) and filled.any():
         # No step is nothing, not even that of a vector of zeros.
         step = np.maximum(np.abs(query).max(axis=1), TINY) / FINENESS
-        packed = numkong.dots_pack(np.rint(query / step[:, None]).astype(np.int8), dtype="int8")
-        best[filled] = np.concatenate([piece.best(packed) for piece in pieces]) * step
+        whole = np.zeros((-(-len(query) // LANES) * LANES, query.shape[1]), np.int8)
+        whole[: len(query)] = np.rint(query / step[:, None])
+        packed = numkong.dots_pack(whole, dtype="int8")
+        best[filled] = np.concatenate([piece.best(packed) for piece in pieces])[:, : len(query)] * step
     return _together(best)
 
 

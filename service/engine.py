@@ -431,7 +431,7 @@ class Engine:
         kept = self.library.tokens([hit.row for hit, told in zip(hits, cut, strict=True) if told.only is None])
         found: list[tuple[int, int] | None] = []
         for hit, told in zip(hits, cut, strict=True):
-            best = told.only or told.best(query, kept[hit.row])
+            best = told.only or told.best(space.cosines(query, kept[hit.row]))
             found.append(None if best is None else (hit.passage.start + best[0], hit.passage.start + best[1]))
         return found
 

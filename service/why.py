@@ -161,21 +161,21 @@ class Sentences:
         kept = [sentence for sentence, has in zip(cut, there.tolist(), strict=True) if has]
         return cls(kept, edges[there].ravel(), len(spans))
 
-    def best(self, query: NDArray[np.float32], passage: NDArray[np.float32]) -> Span | None:
+    def best(self, cosines: NDArray[np.float32]) -> Span | None:
         """Return the sentence that answers best; None where there is none to tell.
 
         Of each of the question's tokens it counts how much nearer its nearest token in a sentence is than those in the
         passage's other sentences are on average, squared: a name that all of them hold tells nothing, and one that a
         sentence passes over ("both countries") does not speak against it (benchmarks/results.md).
-        `passage` (t, width) are the token vectors of the passage, `query` (q, width) those of the question.
+        `cosines` (t, q) are those of the passage's tokens with the question's.
         """
         if self.only:
             return self.only
-        if not self.spans or not len(query) or len(passage) != self.tokens:
+        if not self.spans or not cosines.shape[1] or len(cosines) != self.tokens:
             return None
         # Every second stretch lies between two sentences. A last bound is the end, which reduceat takes for granted.
         bounds = self.edges[:-1] if self.edges[-1] == self.tokens else self.edges
-        met = np.maximum.reduceat(passage @ query.T, bounds, axis=0)[::2]
+        met = np.maximum.reduceat(cosines, bounds, axis=0)[::2]
         others = (met.sum(axis=0) - met) / max(1, len(met) - 1)
         told = (np.maximum(met - others, 0) ** 2).sum(axis=1)
         return self.spans[int(told.argmax())]

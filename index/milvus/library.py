@@ -68,7 +68,7 @@ from index.records import (
 from index.scope import Allowed
 from index.searcher import Searcher, absent
 from index.tables import token_checksum
-from index.tokens import TokenSpace
+from index.tokens import Tokens, TokenSpace
 from index.warmth import Side, Sums
 
 Answer = TypeVar("Answer")
@@ -633,12 +633,11 @@ class MilvusLibrary(Searcher):
 
         return self._again(attempt)
 
-    def tokens(self, rows: Sequence[int]) -> dict[int, Vectors]:
-        """Return by row the neutral token vectors (t, width) that are kept, none of a row without; DamagedLibrary."""
+    def tokens(self, rows: Sequence[int]) -> dict[int, Tokens]:
+        """Return by row the tokens that are kept, none of a row without; raises DamagedLibrary."""
         cards = self._cards(self._ledger.committed())
         found = self.hybrid.tokens(np.array(rows, np.int64), cards, cards.held())
-        assert self.token_space is not None
-        return dict(zip(rows, map(self.token_space.restore, found), strict=True))
+        return dict(zip(rows, found, strict=True))
 
     def article_ids(self, rows: Rows) -> dict[int, str]:
         """Return by row the id of its article."""

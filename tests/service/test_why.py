@@ -15,8 +15,8 @@ SPANS = [(0, 4), (5, 10), (11, 15), (16, 20)]
 def test_the_sentence_that_the_question_meets_is_chosen() -> None:
     """Tokens of the question are those of the second sentence, and of the first."""
     cut = Sentences.of(SENTENCES, SPANS)
-    assert cut.best(EYE[2:], EYE) == (11, 20)
-    assert cut.best(EYE[:1], EYE) == (0, 10)
+    assert cut.best(EYE[:, 2:]) == (11, 20)
+    assert cut.best(EYE[:, :1]) == (0, 10)
 
 
 def test_tokens_between_and_behind_the_sentences_are_of_none() -> None:
@@ -24,15 +24,15 @@ def test_tokens_between_and_behind_the_sentences_are_of_none() -> None:
     passage = np.array([[0.1, 0, 0], [1, 0, 0], [0.2, 0, 0], [1, 0, 0]], np.float32)
     cut = Sentences.of([(0, 4), (4, 5), (11, 15)], SPANS)
     assert cut.spans == [(0, 4), (11, 15)]
-    assert cut.best(EYE[:1, :3], passage) == (11, 15)
+    assert cut.best(passage[:, :1]) == (11, 15)
 
 
 def test_where_nothing_can_be_told_nothing_is() -> None:
     """Without tokens, or with tokens of another text, there is no best sentence."""
     cut = Sentences.of(SENTENCES, SPANS)
-    assert cut.best(EYE[:0], EYE) is None
-    assert cut.best(EYE, EYE[:3]) is None
-    assert Sentences.of([], SPANS).best(EYE, EYE) is None
+    assert cut.best(EYE[:, :0]) is None
+    assert cut.best(EYE[:3]) is None
+    assert Sentences.of([], SPANS).best(EYE) is None
 
 
 def toy_side(text: str, offset: float = 0.0, at: int = 0) -> Side:
