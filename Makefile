@@ -8,10 +8,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install serve test check format bench clean
+.PHONY: help install serve test test-milvus check format bench clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 install: $(INSTALLED) ## make the virtual environment (once)
 
@@ -32,6 +32,9 @@ serve: install $(DATA)/.seeded ## index the seed articles and serve the API and 
 
 test: install ## run all tests, the real model included
 	$(BIN)/python -m pytest
+
+test-milvus: install ## run the tests that start a real Milvus server
+	$(BIN)/python -m pytest -m milvus
 
 check: install ## lint, types, and who may import whom
 	$(BIN)/ruff check .

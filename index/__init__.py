@@ -15,6 +15,7 @@ from index.errors import (
     LibraryClosed,
     LibraryError,
     LibraryFull,
+    LibraryUnavailable,
     ModelMismatch,
     NewerSchema,
     NotCalibrated,
@@ -25,6 +26,8 @@ from index.errors import (
 from index.filters import Filter
 from index.filters import parse as parse_filter
 from index.library import Library
+from index.milvus import MilvusLibrary
+from index.milvus import Place as MilvusPlace
 from index.neutral import Neutral
 from index.records import (
     Action,
@@ -33,6 +36,7 @@ from index.records import (
     Count,
     Group,
     Hit,
+    Holding,
     LibraryInfo,
     Mode,
     Page,
@@ -42,7 +46,7 @@ from index.records import (
     cut,
 )
 from index.tokens import TokenSpace
-from index.transfer import Holding, Origin, giving, take
+from index.transfer import AnyLibrary, Origin, differing, giving, take
 from index.warmth import Sums
 
 __all__ = [
@@ -59,7 +63,10 @@ __all__ = [
     "Problem",
     "cut",
     # the library
+    "AnyLibrary",
     "Library",
+    "MilvusLibrary",
+    "MilvusPlace",
     "LibraryInfo",
     "Sizing",
     "Mode",
@@ -73,6 +80,7 @@ __all__ = [
     # giving out and taking in
     "Holding",
     "Origin",
+    "differing",
     "Sums",
     "giving",
     "take",
@@ -91,6 +99,7 @@ __all__ = [
     "LibraryClosed",
     "LibraryError",
     "LibraryFull",
+    "LibraryUnavailable",
     "ModelMismatch",
     "NewerSchema",
     "NotCalibrated",

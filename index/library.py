@@ -24,7 +24,7 @@ from index.filters import Filter
 from index.lock import WriterLock
 from index.migrations import KEEPING_TOKENS, SCHEMA
 from index.neutral import Neutral
-from index.records import Action, Addition, Article, LibraryInfo, Passage, Problem, Status, Warm
+from index.records import Action, Addition, Article, Holding, LibraryInfo, Passage, Problem, Status, Warm
 from index.recovery import log
 from index.searcher import absent
 from index.shelf import Shelf
@@ -399,6 +399,20 @@ class Library(Shelf):
             if row is None:
                 raise absent(passage_id)
             return tables.read_rows(connection, [row])[row][:2]
+
+    def holdings(self, ids: Sequence[str]) -> dict[str, Holding]:
+        """Return articles with all that is of them, by id, checked; one that is not there is left out."""
+        found = {}
+        with self._store.reading() as connection:
+            for known in (tables.find_article(connection, id) for id in ids):
+                if known is None:
+                    continue
+                number, article = known
+                stored = tables.passages_of(connection, number)
+                read = [tables.read_passage(each, article) for each in stored]
+                kept = tables.tokens_of(connection, [each.row for each in stored]) if self.token_space else {}
+                found[article.id] = tables.holding(article, stored, read, kept, self.dim)
+        return found
 
     def tokens(self, rows: Sequence[int]) -> dict[int, Tokens]:
         """Return by row the tokens that are kept, none of a row without; raises DamagedLibrary."""

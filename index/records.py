@@ -105,6 +105,19 @@ class Addition:
 
 
 @dataclass(frozen=True, slots=True)
+class Holding:
+    """An article as it is kept with all that is of it: passages, and of each its row, its raw vector (n, dim), and its
+    token vectors as `TokenSpace.compress` makes them, None where there are none.
+    """
+
+    article: Article
+    passages: Sequence[Passage]
+    rows: Sequence[int]
+    vectors: NDArray[np.float32]
+    tokens: Sequence[bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """A passage as an answer.
 

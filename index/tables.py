@@ -18,7 +18,7 @@ from index import changes
 from index.changes import Rows, column
 from index.dates import interval
 from index.errors import DamagedLibrary, InvalidArticle
-from index.records import Article, Passage
+from index.records import Article, Holding, Passage
 from index.store import damage
 
 Vectors = NDArray[np.float32]
@@ -171,6 +171,15 @@ def everything(connection: sqlite3.Connection) -> Iterator[tuple[Article, list[S
         article = read_article(stored)
         passages = passages_of(connection, stored[0])
         yield article, passages, [read_passage(passage, article) for passage in passages]
+
+
+def holding(
+    article: Article, stored: Sequence[StoredPassage], read: Sequence[Passage], codes: Mapping[int, bytes], dim: int
+) -> Holding:
+    """Return an article with all that is of it; `codes` are its token vectors by row."""
+    rows = [each.row for each in stored]
+    vectors = np.frombuffer(b"".join(each.vector for each in stored), "<f4").reshape(len(rows), dim)
+    return Holding(article, read, rows, vectors, [codes.get(row) for row in rows])
 
 
 def stored_hash(connection: sqlite3.Connection, article_id: str) -> str | None:

@@ -4,39 +4,28 @@ What is ranked by depends on vectors, token vectors, means, and, where a sample 
 rows: so all of these go along.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import get_args
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TypeAlias, get_args
 
 from index import tables, warmth
 from index.errors import LibraryAbsent, ModelMismatch
 from index.library import Library
+from index.milvus import MilvusLibrary, Place
 from index.neutral import Neutral
-from index.records import Action, Addition, Article, LibraryInfo, Passage
+from index.records import Action, Addition, Holding, LibraryInfo
 from index.store import Store
 from index.tokens import TokenSpace
 from index.warmth import Side, Sums
 
+# A library, wherever it is kept.
+AnyLibrary: TypeAlias = Library | MilvusLibrary
+
 # Articles that are written in one transaction.
 TOGETHER = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """An article as it is kept with all that is of it: passages, and of each its row, its raw vector (n, dim), and its
-    token vectors as `TokenSpace.compress` makes them, None where there are none.
-    """
-
-    article: Article
-    passages: Sequence[Passage]
-    rows: Sequence[int]
-    vectors: NDArray[np.float32]
-    tokens: Sequence[bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +62,20 @@ class Origin:
 
 
 @contextmanager
-def giving(folder: Path) -> Iterator[tuple[Origin, Iterator[Holding]]]:
-    """Give what the library in a folder was built with, and all it holds, checked, in the order in which it came.
+def giving(folder: Path | Place) -> Iterator[tuple[Origin, Iterator[Holding]]]:
+    """Give what the library in a folder, or in Milvus, was built with, and all it holds, checked, in the order in which
+    it came.
 
     Everything is as it is at one change, whoever writes meanwhile, and read as it is asked for: of all that is
-    held, one article at a time is in memory. Raises LibraryAbsent, DamagedLibrary.
+    held, one article at a time is in memory. From Milvus some articles are, in an order of the server's own, and one
+    that is replaced meanwhile is left out, or given as it is then. Raises LibraryAbsent, DamagedLibrary.
     """
+    if isinstance(folder, Place):
+        with MilvusLibrary.existing(folder) as library:
+            held, sums = library.info(), library.sums()
+            about = held.model, held.fingerprint, held.dim, held.tokens, held.warming, held.articles, held.passages
+            yield Origin(*about, sums), library.everything()
+        return
     info = Library.describe(folder)
     if info is None:
         raise LibraryAbsent(f"There is no library in {folder}: --data names another.")
@@ -90,21 +87,39 @@ def giving(folder: Path) -> Iterator[tuple[Origin, Iterator[Holding]]]:
             built = info.model, info.fingerprint, info.dim, info.tokens, info.warming
             keeps = tables.keeps_tokens(connection) and bool(info.tokens)
 
-            def held() -> Iterator[Holding]:
+            def everything() -> Iterator[Holding]:
                 for article, stored, read in tables.everything(connection):
-                    rows = [each.row for each in stored]
-                    vectors = np.frombuffer(b"".join(each.vector for each in stored), "<f4")
-                    codes = tables.tokens_of(connection, rows) if keeps else {}
-                    yield Holding(
-                        article, read, rows, vectors.reshape(len(rows), info.dim), [codes.get(row) for row in rows]
-                    )
+                    codes = tables.tokens_of(connection, [each.row for each in stored]) if keeps else {}
+                    yield tables.holding(article, stored, read, codes, info.dim)
 
-            yield Origin(*built, articles, passages, sums), held()
+            yield Origin(*built, articles, passages, sums), everything()
     finally:
         store.close()
 
 
-def take(library: Library, origin: Origin, mark: str, holdings: Iterator[Holding]) -> Iterator[tuple[str, Action]]:
+def differing(library: AnyLibrary, holdings: Iterator[Holding]) -> Iterator[tuple[str, str | None]]:
+    """Yield the id of each article that another library gave, and what is otherwise in this one; None where nothing is:
+    its text and all about it, and of every passage its id, span, vector and token vectors, to the last bit.
+    """
+    while some := list(islice(holdings, TOGETHER)):
+        there = library.holdings([each.article.id for each in some])
+        for each in some:
+            yield each.article.id, _difference(there.get(each.article.id), each)
+
+
+def _difference(own: Holding | None, other: Holding) -> str | None:
+    if own is None:
+        return "is not there"
+    if own.article != other.article:
+        return "says something else"
+    if own.passages != other.passages:
+        return "has other passages"
+    if own.vectors.tobytes() != other.vectors.tobytes():
+        return "has other vectors"
+    return None if list(own.tokens) == list(other.tokens) else "has other token vectors"
+
+
+def take(library: AnyLibrary, origin: Origin, mark: str, holdings: Iterator[Holding]) -> Generator[tuple[str, Action]]:
     """Add what another library gave, encoding nothing; yield ids, and what became of each, once they are durable.
 
     What is there already, as it is, is left so; taking in the same again after an interruption goes on where it was.
@@ -113,9 +128,13 @@ def take(library: Library, origin: Origin, mark: str, holdings: Iterator[Holding
     """
     with library.writing():
         same = library.receive(mark)
+        if same and isinstance(library, MilvusLibrary):
+            library.take_means(origin.sums)
+        there = library.contents()
         waiting: list[Addition] = []
         for each in holdings:
-            if library.unchanged(each.article):
+            known = there.get(each.article.id)
+            if known and known[0] == each.article.content_hash and library.unchanged(each.article):
                 yield each.article.id, "unchanged"
                 continue
             waiting.append(
@@ -135,7 +154,7 @@ def take(library: Library, origin: Origin, mark: str, holdings: Iterator[Holding
             library.received(origin.sums)
 
 
-def _added(library: Library, additions: Sequence[Addition]) -> Iterator[tuple[str, Action]]:
+def _added(library: AnyLibrary, additions: Sequence[Addition]) -> Iterator[tuple[str, Action]]:
     actions = library.add_all(additions) if additions else []
     for addition, action in zip(additions, actions, strict=True):
         yield addition.article.id, action

@@ -35,6 +35,7 @@ from embed import (
 )
 from index import (
     Addition,
+    AnyLibrary,
     Article,
     ArticleNotFound,
     Count,
@@ -42,6 +43,8 @@ from index import (
     Group,
     Hit,
     Library,
+    MilvusLibrary,
+    MilvusPlace,
     Mode,
     Passage,
     Sizing,
@@ -142,7 +145,7 @@ class Engine:
     def __init__(
         self,
         encoder: Encoder,
-        library: Library,
+        library: AnyLibrary,
         *,
         query_cache_bytes: int = ROOM,
         reranking: Reranking | None = None,
@@ -175,6 +178,7 @@ class Engine:
         generation: generations.Which = "serving",
         following: bool = False,
         sizing: Sizing | None = None,
+        milvus: MilvusPlace | None = None,
         report: Callable[[str], None] | None = None,
         progress: Progress | None = None,
     ) -> Self:
@@ -183,12 +187,23 @@ class Engine:
         `model` chooses the model of a new library; for one that exists it must be the same. Of questions asked lately
         `query_cache_bytes` are remembered as they were encoded. Of the two generations that there are while a library
         is encoded anew, the one that serves is opened, or the `other`; `following` as in `Library.open`. `sizing`
-        says when the dense index is an approximate one. `reranker` is the name or path of a cross-encoder that puts
-        hits in order, within `rerank_seconds` a question. `report` is told a sentence where something is not as usual,
-        `progress` a stage and its fraction done (0..1) of long work.
+        says when the dense index is an approximate one. With `milvus` the library is there, and not in the folder.
+        `reranker` is the name or path of a cross-encoder that puts hits in order, within `rerank_seconds` a question.
+        `report` is told a sentence where something is not as usual, `progress` a stage and its fraction done (0..1) of
+        long work.
 
         Raises `embed.ModelUnavailable`, `index.ModelMismatch`, `index.DamagedLibrary` and their kin.
         """
+        if milvus is not None:
+            return cls._in_milvus(
+                milvus,
+                lambda name: load_encoder(name, backend, cache=cache, report=report, progress=progress),
+                model=model,
+                read_only=read_only,
+                late_interaction=late_interaction,
+                query_cache_bytes=query_cache_bytes,
+                reranking=Reranking(load_reranker(reranker, cache=cache), rerank_seconds) if reranker else None,
+            )
         folder = generations.folder(folder, generation)
         known = Library.describe(folder)
         name = model or (known.model if known else DEFAULT_MODEL)
@@ -208,6 +223,34 @@ class Engine:
         )
         if sizing:
             library.sizing = sizing
+        return cls(encoder, library, query_cache_bytes=query_cache_bytes, reranking=reranking)
+
+    @classmethod
+    def _in_milvus(
+        cls,
+        place: MilvusPlace,
+        load: Callable[[str], Encoder],
+        *,
+        model: str | None,
+        read_only: bool,
+        late_interaction: bool,
+        query_cache_bytes: int,
+        reranking: Reranking | None,
+    ) -> Self:
+        """Open the library at a place in Milvus, made if absent, with the model it was built with."""
+        known = MilvusLibrary.describe(place)
+        name = model or (known.model if known else DEFAULT_MODEL)
+        if known:
+            known.check_model(name)
+        encoder = load(name)
+        library = MilvusLibrary.open(
+            place,
+            model=encoder.name,
+            fingerprint=encoder.fingerprint,
+            dim=encoder.dim,
+            read_only=read_only,
+            late_interaction=late_interaction,
+        )
         return cls(encoder, library, query_cache_bytes=query_cache_bytes, reranking=reranking)
 
     def add(

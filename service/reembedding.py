@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from index import ArticleNotFound, Library, Mode, generations
+from index import AnyLibrary, ArticleNotFound, Library, Mode, generations
 from service.engine import Engine, as_draft
 from service.errors import ReembeddingFailed
 from service.evaluation import compare_engines
@@ -49,7 +49,7 @@ def reembed(data: Path, open_source: Source, open_other: Opened, progress: Advan
         raise ReembeddingFailed(f"{data} is encoded with {source.model!r}, this very version of it, already.")
 
 
-def follow(source: Library, engine: Engine, progress: Advance | None = None) -> int:
+def follow(source: AnyLibrary, engine: Engine, progress: Advance | None = None) -> int:
     """Do what the library of `engine` lacks of `source` until they hold the same; return how many articles differed.
 
     Where somebody writes to `source` all the while, some may differ still.
@@ -124,7 +124,7 @@ def changes(
         return compare_engines(judgments, (a, b), mode=mode, progress=progress, report=report)
 
 
-def _drafts(source: Library, ids: Sequence[str]) -> Iterator[Draft]:
+def _drafts(source: AnyLibrary, ids: Sequence[str]) -> Iterator[Draft]:
     """Yield articles as they are now; one that was deleted meanwhile is left out."""
     for id in ids:
         try:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from index import Library, Problem
+from index import AnyLibrary, Problem
 from service.engine import Engine, as_draft
 
 Advance = Callable[[str, float], None]
@@ -18,7 +18,7 @@ class Repaired:
 
 
 def repair(
-    open_library: Callable[[], Library], open_engine: Callable[[], Engine], progress: Advance | None = None
+    open_library: Callable[[], AnyLibrary], open_engine: Callable[[], Engine], progress: Advance | None = None
 ) -> Repaired:
     """Mend a library: SQLite's indexes, all that is derived, and the vectors of articles that are sound themselves.
 

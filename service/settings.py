@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -13,6 +14,7 @@ from service.errors import InvalidSetting
 
 PREFIX = "DRAGOMAN_"
 MIB = 1024 * 1024
+TEXTS = ("model", "reranker", "api_key", "backend", "host", "otlp_endpoint", "log_format")
 SWITCH = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 
 Backend = Literal["auto", "openvino", "torch"]
@@ -26,6 +28,21 @@ class Settings:
     data: Path = field(
         default_factory=lambda: platformdirs.user_data_path("dragoman"),
         metadata={"meaning": "the folder of the library"},
+    )
+    milvus: str | None = field(
+        default=None,
+        metadata={
+            "meaning": "where the library is if it is in Milvus, as http://localhost:19530 (extra milvus); the folder"
+            " then holds keys, standing questions and the audit log"
+        },
+    )
+    milvus_token: str | None = field(
+        default=None,
+        metadata={"meaning": "what Milvus asks for, as user:password"},
+    )
+    milvus_collection: str = field(
+        default="dragoman",
+        metadata={"meaning": "how the names of the library's collections in Milvus begin: letters, digits and _"},
     )
     model: str | None = field(
         default=None,
@@ -155,6 +172,10 @@ class Settings:
             raise InvalidSetting(f"The backend is one of {', '.join(get_args(Backend))}, not {self.backend!r}.")
         if self.log_format not in get_args(LogFormat):
             raise InvalidSetting(f"The log format is one of {', '.join(get_args(LogFormat))}, not {self.log_format!r}.")
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", self.milvus_collection):
+            raise InvalidSetting(
+                f"{variable('milvus_collection')} is made of letters, digits and _, not {self.milvus_collection!r}."
+            )
         if not 0 <= self.port <= 65_535:
             raise InvalidSetting(f"A port is a number from 0 to 65535, not {self.port}.")
         for name in (
@@ -233,7 +254,7 @@ def _read(name: str, text: str) -> object:
         return Path(text).expanduser()
     if name == "audit":
         return str(Path(text).expanduser())
-    if name in ("model", "reranker", "api_key", "backend", "host", "otlp_endpoint", "log_format"):
+    if name.startswith("milvus") or name in TEXTS:
         return text
     if name in ("late_interaction", "warming", "keys"):
         if text.lower() not in SWITCH:

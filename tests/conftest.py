@@ -7,6 +7,7 @@ from embed import Encoder, load_encoder
 from index import Library
 from service.engine import Engine
 from tests.fakes import ToyEncoder
+from tests.milvus import Milvus, lacking
 
 
 @pytest.fixture
@@ -32,3 +33,12 @@ def toy_engine(library: Library, toy_encoder: ToyEncoder) -> Engine:
 def model() -> Encoder:
     """The real default model."""
     return load_encoder()
+
+
+@pytest.fixture(scope="session")
+def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Milvus]:
+    """A real Milvus server; a library of a test begins its collections' names with its own."""
+    if (why := lacking()) is not None:
+        pytest.skip(why)
+    with Milvus(tmp_path_factory.mktemp("milvus")) as server:
+        yield server

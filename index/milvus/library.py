@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self, TypeVar, get_args
 
 import numpy as np
@@ -59,6 +60,7 @@ from index.records import (
     Addition,
     Article,
     Count,
+    Holding,
     LibraryInfo,
     Mode,
     Passage,
@@ -121,6 +123,8 @@ class MilvusLibrary(Searcher):
         self._counting = ThreadPoolExecutor(COUNTING, "counting")
         self._lock = threading.Lock()
         self.read_only = False
+        # Of a library on disk, where it lies.
+        self.folder: Path | None = None
         # Of a library on disk: how its own dense index is made. Milvus makes its own.
         self.sizing = Sizing()
         self.dense_recall = 1.0
@@ -149,10 +153,7 @@ class MilvusLibrary(Searcher):
             info = _described(server, ledger)
             if info is None:
                 if not create or read_only:
-                    raise LibraryAbsent(
-                        f"There is no library {place.prefix!r} in Milvus at {place.address}: add articles to it first"
-                        " (dragoman add)."
-                    )
+                    raise LibraryAbsent(_lacking(place))
                 space = TokenSpace.of(Neutral.for_model(model).priors) if late_interaction else None
                 built = LibraryInfo(model, fingerprint, dim, SCHEMA, 0, 0, 0, space.identity if space else "")
                 _create(server, ledger, built)
@@ -165,6 +166,22 @@ class MilvusLibrary(Searcher):
         except BaseException:
             server.close()
             raise
+
+    @classmethod
+    def existing(cls, place: Place) -> Self:
+        """Open the library at a place to be read, whatever model it was built with. Raises LibraryAbsent."""
+        info = cls.describe(place)
+        if info is None:
+            raise LibraryAbsent(_lacking(place))
+        return cls.open(
+            place, model=info.model, fingerprint=info.fingerprint, dim=info.dim, create=False, read_only=True
+        )
+
+    def info(self) -> LibraryInfo:
+        """Return what the library was built with and how much it holds now."""
+        found = _described(self._server, self._ledger)
+        assert found is not None
+        return found
 
     @classmethod
     def describe(cls, place: Place) -> LibraryInfo | None:
@@ -651,6 +668,39 @@ class MilvusLibrary(Searcher):
         found.sort(key=lambda each: each["first"])
         return {each["article"]: (each["hash"], each["language"]) for each in found}
 
+    def holdings(self, ids: Sequence[str]) -> dict[str, Holding]:
+        """Return articles with all that is of them, by id, checked; one that is not there is left out."""
+
+        def attempt() -> dict[str, Holding]:
+            known = self._editions(ids)
+            held = self._held(self._cards(self._ledger.committed()), [each["edition"] for each in known.values()])
+            return {each.article.id: each for each in held}
+
+        return self._again(attempt)
+
+    def everything(self) -> Iterator[Holding]:
+        """Yield every article with all that is of it, checked; one that goes meanwhile is left out."""
+        now = self._ledger.committed()
+        for some in self._server.pages("articles", now.expression, ["edition", "version", "article"], TOGETHER):
+            yield from self.holdings([each["article"] for each in some if each["version"] <= now.number]).values()
+
+    def _held(self, cards: Cards, editions: Sequence[int]) -> list[Holding]:
+        """Return editions with all that is of them; raises Gone, DamagedLibrary."""
+        articles = cards.articles(editions)
+        fields = ["edition", "passage", "tokens", "tokens_checksum", "position"]
+        of: dict[int, list[Record]] = {edition: [] for edition in editions}
+        for each in self._server.having("passages", "edition", editions, fields):
+            of[each["edition"]].append(each)
+        read = cards.read([each["row"] for stored in of.values() for each in stored])
+        found = []
+        for edition, stored in of.items():
+            stored.sort(key=lambda each: each["position"])
+            rows = [each["row"] for each in stored]
+            vectors = np.array([read[row][2] for row in rows], np.float32).reshape(len(rows), self.dim)
+            codes = [code_of(each["row"], each) if each["tokens"] else None for each in stored]
+            found.append(Holding(articles[edition], [read[row][0] for row in rows], rows, vectors, codes))
+        return found
+
     def change(self) -> Change:
         """Return the last change."""
         return self._ledger.committed().change
@@ -808,6 +858,12 @@ def _described(server: Server, ledger: Ledger) -> LibraryInfo | None:
         articles,
         passages,
         built["tokens"],
+    )
+
+
+def _lacking(place: Place) -> str:
+    return (
+        f"There is no library {place.prefix!r} in Milvus at {place.address}: add articles to it first (dragoman add)."
     )
 
 

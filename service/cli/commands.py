@@ -30,7 +30,7 @@ from service.settings import Settings
 
 if TYPE_CHECKING:
     from embed import BackendName
-    from index import Library
+    from index import AnyLibrary, Library, MilvusPlace
     from service.cli.adding import Adds
     from service.engine import Engine
 
@@ -280,7 +280,7 @@ def similar(
     from index import parse_filter
 
     where = parse_filter(None, _languages(language or [], "--language"))
-    with _library(_settings(data=data), read_only=True) as library:
+    with _any_library(_settings(data=data), read_only=True) as library:
         hits = library.similar(passage, limit=limit, where=where, same_language=same_language)
     if as_json:
         from service.web.shapes import similar_out
@@ -300,7 +300,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Print an article in full."""
-    with _library(_settings(data=data), read_only=True) as library:
+    with _any_library(_settings(data=data), read_only=True) as library:
         found = library.get(article)
         passages = library.passages(article)
     if as_json:
@@ -324,7 +324,7 @@ def delete(
     """Remove articles for good."""
     deleted: list[str] = []
     unknown: list[str] = []
-    with _library(_settings(data=data)) as library:
+    with _any_library(_settings(data=data)) as library:
         for article in articles:
             (deleted if library.delete(article) else unknown).append(article)
             if not as_json and article in deleted:
@@ -342,7 +342,7 @@ def status(generation: Generation = "serving", data: Data = None, as_json: AsJso
     from service.web.shapes import status_out
 
     settings = _settings(data=data)
-    with _library(settings, read_only=True, generation=generation) as library:
+    with _any_library(settings, read_only=True, generation=generation) as library:
         found = status_out(library.status()).model_dump()
     found.pop("read_only")  # which says how this command opened it, and no more
     if as_json:
@@ -351,7 +351,7 @@ def status(generation: Generation = "serving", data: Data = None, as_json: AsJso
     languages = sorted(found.pop("languages").items(), key=lambda item: (-item[1], item[0]))
     warmth = [f"{code} {each['share']:.0%}" for code, each in sorted(found.pop("warmth").items())]
     rows = [
-        ("data", str(settings.data)),
+        ("data", settings.milvus or str(settings.data)),
         *((name.replace("_", " "), str(value)) for name, value in found.items()),
     ]
     print_rows(
@@ -367,7 +367,7 @@ def status(generation: Generation = "serving", data: Data = None, as_json: AsJso
 @told
 def verify(generation: Generation = "serving", data: Data = None, as_json: AsJson = False) -> None:
     """Check everything that is stored; exit code 1 if anything is wrong."""
-    with _library(_settings(data=data), read_only=True, generation=generation) as library:
+    with _any_library(_settings(data=data), read_only=True, generation=generation) as library:
         problems = library.verify()
     if as_json:
         listed = [{"where": each.where, "what": each.what, "repairable": each.repairable} for each in problems]
@@ -574,8 +574,10 @@ def _engine(
     from index import Sizing
     from service.engine import Engine
 
-    if not create:
+    if not create and settings.milvus is None:
         _existing(settings, generation)
+    if settings.milvus and generation != "serving":
+        raise on_disk("--generation", settings)
     with bar() as progress:
         return Engine.open(
             settings.data,
@@ -583,6 +585,7 @@ def _engine(
             backend=settings.backend,
             cache=settings.cache,
             read_only=not create if read_only is None else read_only,
+            milvus=_place(settings),
             late_interaction=settings.late_interaction,
             warming=settings.warming,
             query_cache_bytes=settings.query_cache_bytes,
@@ -600,7 +603,7 @@ def _serving(settings: Settings, **more: Any) -> "Engine":
     """Open the engine for a service; a model that was set before the library went over to another is left aside."""
     from index import generations
 
-    if settings.model and generations.read(settings.data).last:
+    if settings.model and not settings.milvus and generations.read(settings.data).last:
         model = _existing(settings, more["generation"])[1].model
         if model != settings.model:
             say(f"dragoman: the library went over to the model {model}; {settings.model}, which is set, is left aside")
@@ -608,10 +611,43 @@ def _serving(settings: Settings, **more: Any) -> "Engine":
     return _engine(settings, **more)
 
 
+def _place(settings: Settings) -> "MilvusPlace | None":
+    """Return where the library is in Milvus, if it is there."""
+    from index import MilvusPlace
+
+    if settings.milvus is None:
+        return None
+    return MilvusPlace(settings.milvus, settings.milvus_token or "", settings.milvus_collection)
+
+
+def on_disk(what: str, settings: Settings) -> InvalidSetting:
+    """Return the error that something is for a library on disk alone."""
+    return InvalidSetting(
+        f"{what} is for a library on disk, and this one is in Milvus at {settings.milvus} (DRAGOMAN_MILVUS): `dragoman"
+        " move` brings it to a folder, `dragoman export` writes it as tables, and Milvus has backups of its own"
+    )
+
+
+def _any_library(settings: Settings, *, read_only: bool = False, generation: str = "serving") -> "AnyLibrary":
+    """Open the library alone, wherever it is, for what needs no model."""
+    from index import MilvusLibrary
+
+    place = _place(settings)
+    if place is None:
+        return _library(settings, read_only=read_only, generation=generation)
+    if generation != "serving":
+        raise on_disk("--generation", settings)
+    library = MilvusLibrary.existing(place)
+    library.read_only = read_only
+    return library
+
+
 def _library(settings: Settings, *, read_only: bool = False, generation: str = "serving") -> "Library":
-    """Open the library alone, for what needs no model."""
+    """Open the library on disk alone, for what needs no model."""
     from index import Library
 
+    if settings.milvus:
+        raise on_disk("This", settings)
     folder, info = _existing(settings, generation)
     return Library.open(
         folder,

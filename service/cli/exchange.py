@@ -1,20 +1,32 @@
-"""The commands by which a library comes out, for other programs, and in again: `export` and `import`."""
+"""The commands by which a library comes out, and in again elsewhere: `export`, `import` and `move`."""
 
 import json
 from collections import Counter
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.commands import AsJson, Backend, Data, Generation, Model, _engine, _existing, _settings, app
+from service.cli.commands import (
+    AsJson,
+    Backend,
+    Data,
+    Generation,
+    Model,
+    _engine,
+    _existing,
+    _place,
+    _settings,
+    app,
+    on_disk,
+)
 from service.cli.completion import TABLES, one_of
 from service.cli.terminal import bar, clean, out, told
 
 if TYPE_CHECKING:
-    from index import Library
+    from index import AnyLibrary, LibraryInfo, MilvusPlace, Origin
 
 
 @app.command("export")
@@ -40,9 +52,12 @@ def export(
     chosen = next((each for each in FORMATS if each == format), None)
     if chosen is None:
         raise typer.BadParameter(f"It is one of {', '.join(FORMATS)}; not {format!r}.", param_hint="--format")
-    folder, _ = _existing(_settings(data=data), generation)
+    settings = _settings(data=data)
+    if settings.milvus and generation != "serving":
+        raise on_disk("--generation", settings)
+    place = _place(settings) or _existing(settings, generation)[0]
     with bar() as progress:
-        manifest = write(folder, destination, chosen, progress)
+        manifest = write(place, destination, chosen, progress)
     held = {"articles": manifest.origin.articles, "passages": manifest.origin.passages}
     if as_json:
         about = {"export": str(destination), "format": format, **held, "model": manifest.origin.model}
@@ -82,24 +97,65 @@ def import_(
                     counts.update(each.action for each in engine.add(chain([first], drafts)))
             done = {action: counts[action] for action in ("added", "replaced", "unchanged")}
         else:
-            done = asdict(take(source, manifest, lambda: _receiving(settings.data, manifest), progress))
+            done = asdict(
+                take(source, manifest, lambda: _receiving(_place(settings) or settings.data, manifest.origin), progress)
+            )
     if as_json:
         out(json.dumps({"data": str(settings.data), **done}, ensure_ascii=False))
         return
     out(", ".join(f"{count} {action}" for action, count in done.items() if count) or "There was nothing to import.")
 
 
-def _receiving(data: Path, manifest: Any) -> "Library":
-    """Open the library that takes an export in, made where there is none; raises ModelMismatch where it cannot."""
-    from index import Library, generations
+@app.command()
+@told
+def move(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="A library's folder, or a Milvus: http://host:19530.")],
+    destination: Annotated[str, typer.Argument(metavar="TO", help="As FROM; it is made if it is not there.")],
+    as_json: AsJson = False,
+) -> None:
+    """Bring a library to Milvus, or back, encoding nothing, and compare every passage; the source stays as it is.
 
-    origin = manifest.origin
-    folder = generations.folder(data)
+    DRAGOMAN_MILVUS_TOKEN and DRAGOMAN_MILVUS_COLLECTION say the rest of where it is in Milvus. The same command again
+    goes on where it was.
+    """
+    from index import LibraryAbsent, generations
+    from service.exchange import move as bring
+
+    def found(named: str) -> "Path | MilvusPlace":
+        place = _place(_settings(milvus=named)) if "://" in named else None
+        return place or Path(named)
+
+    here, there = found(source), found(destination)
+    if isinstance(here, Path):
+        if not here.is_dir():
+            raise LibraryAbsent(f"there is no library in {here}")
+        here = generations.folder(here)
+    with bar() as progress:
+        done = asdict(bring(here, lambda origin: _receiving(there, origin), progress))
+    if as_json:
+        out(json.dumps({"from": source, "to": destination, **done}, ensure_ascii=False))
+        return
+    compared = done.pop("compared")
+    out(", ".join(f"{count} {action}" for action, count in done.items() if count) or "There was nothing to move.")
+    out(f"{compared} articles are the same in both, passage by passage")
+
+
+def _receiving(place: "Path | MilvusPlace", origin: "Origin") -> "AnyLibrary":
+    """Open the library that takes another in, made where there is none; raises ModelMismatch where it cannot."""
+    from index import Library, MilvusLibrary, generations
+
+    if not isinstance(place, Path):
+        _fits(origin, MilvusLibrary.describe(place))
+        return MilvusLibrary.open(
+            place,
+            model=origin.model,
+            fingerprint=origin.fingerprint,
+            dim=origin.dim,
+            late_interaction=bool(origin.tokens),
+        )
+    folder = generations.folder(place)
     info = Library.describe(folder)
-    if info is None:
-        origin.known()
-    else:
-        origin.fits(info)
+    _fits(origin, info)
     return Library.open(
         folder,
         model=origin.model,
@@ -108,3 +164,10 @@ def _receiving(data: Path, manifest: Any) -> "Library":
         late_interaction=bool(origin.tokens),
         warming=origin.warming if info is None else None,
     )
+
+
+def _fits(origin: "Origin", info: "LibraryInfo | None") -> None:
+    if info is None:
+        origin.known()
+    else:
+        origin.fits(info)

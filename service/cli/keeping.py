@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli import completion
-from service.cli.commands import MODES, AsJson, Backend, Data, _engine, _existing, _library, _mode, _settings, app
+from service.cli.commands import (
+    MODES,
+    AsJson,
+    Backend,
+    Data,
+    _any_library,
+    _engine,
+    _existing,
+    _library,
+    _mode,
+    _settings,
+    app,
+    on_disk,
+)
 from service.cli.completion import one_of
 from service.cli.terminal import bar, clean, out, say, stop, told
 
@@ -30,8 +43,11 @@ def backup(
     from index import backup as make
     from index import generations
 
+    settings = _settings(data=data)
+    if settings.milvus:
+        raise on_disk("A backup", settings)
     with bar() as progress:
-        manifest = make(generations.folder(_settings(data=data).data), destination, progress)
+        manifest = make(generations.folder(settings.data), destination, progress)
     if as_json:
         out(json.dumps({"backup": str(destination), **asdict(manifest)}, ensure_ascii=False))
         return
@@ -53,6 +69,8 @@ def restore(
     from index import restore as put_back
 
     settings = _settings(data=data)
+    if settings.milvus:
+        raise on_disk("A backup", settings)
     with bar() as progress:
         manifest, aside = put_back(source, settings.data, force=force, progress=progress)
     if as_json:
@@ -76,7 +94,7 @@ def repair(data: Data = None, backend: Backend = None, as_json: AsJson = False) 
 
     settings = _settings(data=data, backend=backend)
     with bar() as progress:
-        found = mend(lambda: _library(settings), lambda: _engine(settings, create=True), progress)
+        found = mend(lambda: _any_library(settings), lambda: _engine(settings, create=True), progress)
     if as_json:
         left = [{"where": each.where, "what": each.what} for each in found.problems]
         out(json.dumps({"mended": found.mended, "problems": left}, ensure_ascii=False))
@@ -121,6 +139,8 @@ def reembed(
     if sum((cut_over, back, discard, report is not None)) > 1 or (model and (cut_over or back or discard or report)):
         raise typer.BadParameter("takes one of --model, --cut-over, --back, --discard and --report at a time.")
     settings = _settings(data=data, backend=backend)
+    if settings.milvus:
+        raise on_disk("Encoding anew", settings)
     other = generations.read(settings.data).other
     if discard:
         reembedding.discard(settings.data)

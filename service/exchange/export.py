@@ -5,15 +5,18 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from index import Holding, backups, giving
+from index import Holding, MilvusPlace, backups, giving
 from index.store import sync_folder
 from service.errors import ExchangeFailed
 from service.exchange import tables
 from service.exchange.manifest import PIECE, VERSION, Advance, Format, Manifest
 
 
-def export(folder: Path, destination: Path, format: Format = "jsonl", progress: Advance | None = None) -> Manifest:
-    """Write the library in `folder` to the new folder `destination`, as it is at this moment, whoever writes meanwhile.
+def export(
+    folder: Path | MilvusPlace, destination: Path, format: Format = "jsonl", progress: Advance | None = None
+) -> Manifest:
+    """Write the library in a folder, or in Milvus, to the new folder `destination`, as it is at this moment, whoever
+    writes meanwhile.
 
     An article at a time is in memory, of Parquet some thousand rows. Raises ExchangeFailed where it cannot be
     written or there is something already; ExtraMissing, LibraryAbsent; DamagedLibrary, and then nothing is left.

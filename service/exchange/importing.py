@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from index import Article, Holding, InvalidArticle, Library, Passage, cut
+from index import AnyLibrary, Article, Holding, InvalidArticle, Passage, cut
 from index import take as take_in
 from service.errors import ExchangeFailed
 from service.exchange import tables
@@ -25,7 +25,7 @@ class Taken:
 
 
 def take(
-    source: Path, manifest: Manifest, open_library: Callable[[], Library], progress: Advance | None = None
+    source: Path, manifest: Manifest, open_library: Callable[[], AnyLibrary], progress: Advance | None = None
 ) -> Taken:
     """Take an export into a library of the same model; nothing is encoded.
 

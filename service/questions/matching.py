@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from embed import normalise
-from index import Hit, Library, NotCalibrated, parse_filter
+from index import AnyLibrary, Hit, NotCalibrated, parse_filter
 from service.engine import LIKELY, Engine, Prepared, with_codes
 from service.errors import BookUnreadable
 from service.questions.book import PATIENCE, Book, Question
@@ -20,7 +20,7 @@ TOGETHER = 256
 
 def ask(
     book: Book,
-    library: Library,
+    library: AnyLibrary,
     query: str,
     *,
     min_relevance: float = LIKELY,

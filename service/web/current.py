@@ -98,7 +98,8 @@ class Current:
     def _run(self) -> None:
         try:
             engine = self._loaded()
-            self._follows = engine.library.folder == generations.folder(self._data)
+            place = engine.library.folder
+            self._follows = place is not None and place == generations.folder(self._data)
         except Exception as error:
             self.error = error
             log.error("the library could not be opened: %s", error)
@@ -111,7 +112,8 @@ class Current:
         if self._ready is not None:
             self._ready()
         if self._follows:
-            self._follow(engine.library.folder)
+            assert place is not None
+            self._follow(place)
 
     def _follow(self, serving: Path) -> None:
         """Exchange the engine whenever another generation than that in the folder `serving` serves."""
@@ -131,7 +133,7 @@ class Current:
                 refused, again, self.error = place, time.monotonic() + AGAIN, error
                 log.error("the library went over to another model, which could not be opened: %s", error)
                 continue
-            serving, self.error = engine.library.folder, None
+            serving, self.error = engine.library.folder or serving, None
             self._take_over(engine)
             log.warning("the library went over to the model %s, which answers from now on", engine.library.model)
 

@@ -43,6 +43,7 @@ STATUSES: Sequence[tuple[type[Exception], int]] = (
     (index.NotCalibrated, 422),
     (index.ReadOnlyLibrary, 403),
     (index.LibraryBusy, 503),
+    (index.LibraryUnavailable, 503),
     (index.LibraryClosed, 503),
     (index.LibraryFull, 507),
     (index.LibraryError, 500),

@@ -60,7 +60,7 @@ class Watch:
     def _match(self) -> None:
         with self._current.in_use():
             engine = self._current.engine
-            if engine is None or engine.library.folder != generations.folder(self._data):
+            if engine is None or engine.library.folder not in (None, generations.folder(self._data)):
                 return
             if self._matcher[0] is not engine:
                 self._matcher = engine, Matcher(engine, self._book)

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.cluster import encoding
 from embed import Encoder
-from index import Library
+from index import AnyLibrary, Library
 from service import cluster
 from service.engine import Engine, Pool
 from service.errors import ClusterFailed, ExtraMissing
@@ -34,7 +34,7 @@ def drafts(count: int) -> Iterator[Draft]:
         yield Draft(id=f"a{number}", text="\n\n".join(paragraphs), language="en")
 
 
-def held(library: Library) -> dict[str, list[tuple[str, int, int]]]:
+def held(library: AnyLibrary) -> dict[str, list[tuple[str, int, int]]]:
     """Return by article the ids and spans of its passages."""
     return {id: [(each.id, each.start, each.end) for each in library.passages(id)] for id in library.contents()}
 

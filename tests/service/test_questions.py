@@ -72,10 +72,16 @@ def engine(calibrated: None, tmp_path: Path) -> Iterator[Engine]:
         yield engine
 
 
+def folder_of(engine: Engine) -> Path:
+    """Return the folder that the library of an engine is in."""
+    assert engine.library.folder is not None
+    return engine.library.folder
+
+
 @pytest.fixture
 def book(engine: Engine) -> Book:
     """The book beside it."""
-    return Book(engine.library.folder)
+    return Book(folder_of(engine))
 
 
 def add(engine: Engine, **texts: str) -> None:
@@ -310,7 +316,7 @@ def kill_at(stage: str, folder: Path) -> None:
 def test_a_kill_between_adding_and_reporting_loses_and_doubles_nothing(engine: Engine, book: Book, stage: str) -> None:
     """Whenever the process that added is killed, each article is in the feed exactly once after the next look."""
     asked = ask(book, engine.library, "river", min_relevance=0.3)
-    kill_at(stage, engine.library.folder)
+    kill_at(stage, folder_of(engine))
 
     Matcher(engine, book).run()
     Matcher(engine, book).run()
@@ -504,7 +510,7 @@ def test_no_webhook_reaches_what_is_not_public(engine: Engine, book: Book, hook:
 def web(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     """The application over the calibrated toy, which looks often."""
     monkeypatch.setattr(watching, "LOOK", 0.05)
-    settings = Settings(data=engine.library.folder)
+    settings = Settings(data=folder_of(engine))
     with TestClient(create_app(settings, lambda: engine), raise_server_exceptions=False) as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)
         yield client
