@@ -210,6 +210,10 @@ class Library(Shelf):
                 return False
             return inspection.whole(connection, article.id, self.dim, tokens=self.token_space is not None)
 
+    def unchanged_among(self, articles: Sequence[Article]) -> set[str]:
+        """Return the ids of those of the articles that are `unchanged`."""
+        return {article.id for article in articles if self.unchanged(article)}
+
     def missing(self, passages: Sequence[Passage]) -> list[int]:
         """Return which of the passages, by place, have no vector stored, or no token vectors where these are kept, or
         damaged ones: these are to be encoded.

@@ -4,7 +4,7 @@ What is ranked by depends on vectors, token vectors, means, and, where a sample 
 rows: so all of these go along.
 """
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -130,14 +130,9 @@ def take(library: AnyLibrary, origin: Origin, mark: str, holdings: Iterator[Hold
         same = library.receive(mark)
         if same and isinstance(library, MilvusLibrary):
             library.take_means(origin.sums)
-        there = library.contents()
-        waiting: list[Addition] = []
-        for each in holdings:
-            known = there.get(each.article.id)
-            if known and known[0] == each.article.content_hash and library.unchanged(each.article):
-                yield each.article.id, "unchanged"
-                continue
-            waiting.append(
+        while some := list(islice(holdings, TOGETHER)):
+            there = library.unchanged_among([each.article for each in some])
+            additions = [
                 Addition(
                     each.article,
                     each.passages,
@@ -145,19 +140,14 @@ def take(library: AnyLibrary, origin: Origin, mark: str, holdings: Iterator[Hold
                     {place: code for place, code in enumerate(each.tokens) if code is not None},
                     dict(enumerate(each.rows)) if same else None,
                 )
-            )
-            if len(waiting) == TOGETHER:
-                yield from _added(library, waiting)
-                waiting = []
-        yield from _added(library, waiting)
+                for each in some
+                if each.article.id not in there
+            ]
+            actions = iter(library.add_all(additions) if additions else [])
+            for each in some:
+                yield each.article.id, "unchanged" if each.article.id in there else next(actions)
         if same:
             library.received(origin.sums)
-
-
-def _added(library: AnyLibrary, additions: Sequence[Addition]) -> Iterator[tuple[str, Action]]:
-    actions = library.add_all(additions) if additions else []
-    for addition, action in zip(additions, actions, strict=True):
-        yield addition.article.id, action
 
 
 def _told(model: str, fingerprint: str, tokens: str) -> str:

@@ -133,6 +133,7 @@ class MilvusIndex:
     name: Name
     now: Committed
     kept: Kept[Known]
+    dim: int
 
     def __len__(self) -> int:
         return self.server.count(self.name, self.now.expression)
@@ -144,7 +145,8 @@ class MilvusIndex:
     def vectors(self, rows: Rows) -> Vectors:
         """Return the vectors of rows (n, dim); raises Gone for a row that is not here."""
         found = self.known(rows)
-        return np.stack([found[row].vector for row in rows.tolist()]) if len(rows) else np.zeros((0, 1), np.float32)
+        vectors = [found[row].vector for row in rows.tolist()]
+        return np.array(vectors, np.float32).reshape(len(rows), self.dim)
 
     def known(self, rows: Rows) -> dict[int, Known]:
         """Return what is known of rows; raises Gone for a row that is not here."""
@@ -159,6 +161,8 @@ class MilvusIndex:
         """
         scores = np.full((len(queries), k), -np.inf, np.float32)
         rows = np.full((len(queries), k), -1, np.int64)
+        if k < 1:
+            return scores, rows
         where = self.now.expression
         if isinstance(allowed, Conditions):
             where = allowed.where
@@ -188,7 +192,6 @@ class Cards:
     now: Committed
     memory: Memory
     index: MilvusIndex
-    dim: int
 
     def languages(self, rows: Rows) -> list[str]:
         """Return the language of each row (n,); of a row that is not here, "und"."""

@@ -3,6 +3,7 @@
 import base64
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -243,13 +244,13 @@ class MilvusLibrary(Searcher):
     def _source(self, mode: Mode, *, lexical: bool) -> Source:
         now = self._ledger.committed()
         cards = self._cards(now)
-        index = MilvusIndex(self._server, "raw", now, self._memory.raw) if mode == "raw" else cards.index
+        index = MilvusIndex(self._server, "raw", now, self._memory.raw, self.dim) if mode == "raw" else cards.index
         lexicon: Lexicon | None = self._lexical.at(now) if lexical else None
         return Source(cards, index, lexicon, now.change, cards.some_rows)  # type: ignore[arg-type]
 
     def _cards(self, now: Committed) -> Cards:
-        index = MilvusIndex(self._server, "passages", now, self._memory.passages)
-        return Cards(self._server, now, self._memory, index, self.dim)
+        index = MilvusIndex(self._server, "passages", now, self._memory.passages, self.dim)
+        return Cards(self._server, now, self._memory, index)
 
     def _filtered(self, source: Source, wheres: Sequence[Filter | None]) -> list[Allowed | None]:
         """Return for each filter what it lets through; None for all."""
@@ -317,11 +318,19 @@ class MilvusLibrary(Searcher):
 
     def unchanged(self, article: Article) -> bool:
         """Tell whether an article with this id and the same content is stored, with all its passages."""
-        known = self._edition(article.id)
-        if known is None or known["hash"] != article.content_hash:
-            return False
-        count: int = known["passages"]
-        return self._server.count("passages", among("edition", [known["edition"]])) == count
+        return bool(self.unchanged_among([article]))
+
+    def unchanged_among(self, articles: Sequence[Article]) -> set[str]:
+        """Return the ids of those of the articles that are `unchanged`."""
+        known = self._editions([article.id for article in articles])
+        same = {
+            article.id: known[article.id]
+            for article in articles
+            if article.id in known and known[article.id]["hash"] == article.content_hash
+        }
+        editions = [each["edition"] for each in same.values()]
+        held = Counter(each["edition"] for each in self._server.having("passages", "edition", editions, ["edition"]))
+        return {id for id, each in same.items() if held[each["edition"]] == each["passages"]}
 
     def missing(self, passages: Sequence[Passage]) -> list[int]:
         """Return which of the passages of an article, by place, have no vector stored, or no token vectors where these

@@ -166,7 +166,9 @@ def test_two_servers_on_one_milvus(tmp_path: Path, milvus: Milvus) -> None:
         assert added.status_code == 201, added.text
 
         def found(by: TestClient) -> list[str]:
-            hits = by.get("/v1/search", params={"q": "river flood"}).json()["hits"]
+            answer = by.get("/v1/search", params={"q": "river flood"})
+            assert answer.status_code == 200, answer.text
+            hits = answer.json()["hits"]
             return [hit["article_id"] for hit in hits]
 
         # By the one that wrote it at once, by the other as soon as its Milvus has taken it in.
