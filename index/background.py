@@ -9,6 +9,7 @@ model where the library itself is small.
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -33,7 +34,7 @@ KNOWN_PRIOR, MEAN_PRIOR, DEVIATION_PRIOR = 64.0, 8.0, 64.0
 TOGETHER = 0.8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Written:
     """Rows of passages (n,), and the places (n,) of the languages that they are written in among the `names`."""
 
@@ -50,6 +51,17 @@ class Written:
     def at(self, places: Rows) -> "Written":
         """Return the passages at these places (m,)."""
         return Written(self.rows[places], self.names, self.places[places])
+
+    @cached_property
+    def ascending(self) -> Rows:
+        """Return the rows in their order."""
+        return np.sort(self.rows)
+
+    @cached_property
+    def counts(self) -> list[float]:
+        """Return how many are in each language."""
+        counts: list[float] = np.bincount(self.places, minlength=len(self.names)).astype(np.float64).tolist()
+        return counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +82,13 @@ class Usual:
     @classmethod
     def of(cls, values: NDArray[np.float32], passages: Written, mean: float, deviation: float) -> "Usual":
         """Return what is usual where the sampled passages (n,) have `values` (n,)."""
-        seen, places, size = values.astype(np.float64), passages.places, len(passages.names)
-        columns = (np.bincount(places, each, size).tolist() for each in (None, seen, seen**2))
-        counts, totals, squares = columns
-        sums = dict(zip(passages.names, zip(map(float, counts), totals, squares, strict=True), strict=True))
-        return cls({**sums, "": _sums(seen)}, np.sort(passages.rows), mean, deviation)
+        seen = values.astype(np.float64)
+        squared = seen**2
+        totals, squares = (np.bincount(passages.places, each, len(passages.names)).tolist() for each in (seen, squared))
+        sums = dict(zip(passages.names, zip(passages.counts, totals, squares, strict=True), strict=True))
+        sums[""] = float(len(seen)), float(seen.sum()), float(squared.sum())
+        # The rows are shared by all questions: they are remembered with each.
+        return cls(sums, passages.ascending, mean, deviation)
 
     def standing(self, values: NDArray[np.float32], passages: Written) -> Values:
         """Return how far values (n,) of passages stand out among those of their languages, in deviations."""
@@ -151,10 +165,6 @@ class Followed:
         mean = left + self.slope * self.many.level(cheap, passages)[0]
         standing: Values = (values.astype(np.float64) - mean) / self.few.level(values, passages)[1]
         return standing
-
-
-def _sums(values: Values) -> tuple[float, float, float]:
-    return float(len(values)), float(values.sum()), float((values**2).sum())
 
 
 def drawn(
