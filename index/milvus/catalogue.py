@@ -39,12 +39,19 @@ PIECE = 60_000
 # Rows that are told one by one in an expression.
 TOLD = 100_000
 
+# How the letters that stand before or at the end of an id in a key are written there: behind that end.
+BEFORE_ALL = str.maketrans({"\x00": "\x01\x02", "\x01": "\x01\x03"})
+
 # What of a passage is read with its vector.
 KNOWN = ("edition", "language", "vector")
 
 
 class Gone(Exception):
-    """What was found is there no more: something was written in between. The search is made again."""
+    """What was found is there no more: something was written in between, or what is stored is not whole."""
+
+
+class Newer(Gone):
+    """What was found was written in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +159,7 @@ class MilvusIndex:
         """Return what is known of rows; raises Gone for a row that is not here."""
         found = self.kept.of(rows.tolist(), self._read)
         if len(found) < len(set(rows.tolist())) or any(each.edition in self.now.replaced for each in found.values()):
-            raise Gone
+            raise Gone("The vector of a passage")
         return found
 
     def search(self, queries: Vectors, k: int, allowed: Rows | Conditions | None = None) -> tuple[Vectors, Rows]:
@@ -173,7 +180,7 @@ class MilvusIndex:
         found = self.server.near(self.name, queries, min(k, MOST), where, [*KNOWN, "version"])
         for number, hits in enumerate(found):
             if any(hit.record["version"] > self.now.number for hit in hits):
-                raise Gone  # of a write that began after this moment
+                raise Newer("A passage")
             self.kept.keep({hit.key: _known(hit.record) for hit in hits})
             order = sorted(hits, key=lambda hit: (-hit.score, hit.key))
             scores[number, : len(order)] = [hit.score for hit in order]
@@ -214,7 +221,7 @@ class Cards:
         """Return by row the edition that it is of."""
         found = self.memory.passages.of(rows, self._read)
         if len(found) < len(set(rows)):
-            raise Gone
+            raise Gone("A passage")
         return {row: found[row].edition for row in rows}
 
     def ids(self, rows: Sequence[int]) -> dict[int, str]:
@@ -236,23 +243,15 @@ class Cards:
         """Return the rows of the passages of articles, ascending."""
         asked = [id for id in ids if storable(id)]
         found = self.server.having("passages", "article", asked, ["edition", "version"])
-        return np.array(sorted(each["row"] for each in found if self.seen(each)), np.int64)
-
-    def seen(self, record: Record) -> bool:
-        """Tell whether a record is of what is committed at this moment."""
-        return (
-            record["version"] <= self.now.number
-            and record["version"] not in self.now.open
-            and record["edition"] not in self.now.replaced
-        )
+        return np.array(sorted(each["row"] for each in found if self.now.sees(each)), np.int64)
 
     def read(self, rows: Sequence[int]) -> dict[int, tuple[Passage, Article, Vectors]]:
         """Return passages, their articles, and their raw vectors (dim,), by row, checked."""
         fields = ["edition", "version", "passage", "article", "position", "start", "stop", "checksum"]
         stored = self.server.by_key("passages", list(rows), fields)
         raw = self.server.by_key("raw", list(rows), ["vector"])
-        if len(stored) < len(set(rows)) or len(raw) < len(stored) or not all(map(self.seen, stored.values())):
-            raise Gone
+        if len(stored) < len(set(rows)) or len(raw) < len(stored) or not all(map(self.now.sees, stored.values())):
+            raise Gone("A passage, or its vector,")
         articles = self.articles({each["edition"] for each in stored.values()})
         found = {}
         for row, each in stored.items():
@@ -269,7 +268,7 @@ class Cards:
         found = {}
         for number, passages in of.items():
             if not passages:
-                raise Gone
+                raise Gone(f"The passages of article {articles[number].id!r}")
             first = sorted(passages, key=lambda each: each["position"])[:LEADING]
             text = articles[number].text
             texts = [text[each["start"] : each["stop"]] for each in first]
@@ -281,19 +280,19 @@ class Cards:
         wanted = list(set(editions))
         found = self.memory.articles.of(wanted, self._articles)
         if len(found) < len(wanted):
-            raise Gone
+            raise Gone("The text of an article")
         return found
 
     def some_rows(self) -> Rows:
         """Return rows to draw a sample from (`index.background`): the first by chance, all if they are few."""
-        size = self.server.count("passages", self.now.expression)
+        size = self.server.count("passages", self.now.exact)
         share = 1.0
         if size > MOST:
             share = 1.3 * SAMPLE / size
         while True:
             where = f"lot <= {int(share * (2**63 - 1))}" if share < 1 else ""
-            found = self.server.query("passages", both(self.now.expression, where), ["version"])
-            rows = [each["row"] for each in found if each["version"] <= self.now.number]
+            found = self.server.query("passages", both(self.now.exact, where), [])
+            rows = [each["row"] for each in found]
             if len(rows) >= SAMPLE or share >= 1:
                 return np.array(sorted(rows), np.int64)
             share = min(1.0, 2 * share)
@@ -382,6 +381,16 @@ def number_of(*parts: object) -> int:
 def lot_of(row: int) -> int:
     """Return the place of a row in the order by chance, as `index.background` draws it, in 63 bits."""
     return (row * 11400714819323198485 & 0xFFFF_FFFF_FFFF_FFFF) >> 1
+
+
+def place_of(id: str, version: int) -> str:
+    """Return the key of an edition of an article: keys are in the order of the ids, and all of one id together."""
+    return f"{id.translate(BEFORE_ALL)}\x01\x01{version:016d}"
+
+
+def behind(id: str) -> str:
+    """Return what is behind the keys of all editions of an article, and before those of the next."""
+    return f"{id.translate(BEFORE_ALL)}\x01\x01:"
 
 
 def storable(text: str) -> bool:

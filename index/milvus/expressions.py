@@ -12,6 +12,8 @@ from index.records import Article
 # The date of an article without one: before all others, and out of every range.
 NEVER = -(2**62)
 
+ESCAPED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r"})
+
 FIELDS = {"language": "language", "source": "source", "article_id": "article", "url": "url"}
 
 
@@ -87,8 +89,10 @@ def among(field: str, values: Iterable[int | str]) -> str:
 
 
 def quoted(value: Parameter) -> str:
-    """Return a value as Milvus reads it: letters as they are, for the server and its double differ on escapes."""
-    return json.dumps(value, ensure_ascii=False)
+    """Return a value as Milvus reads it: no more is escaped than must be, for servers differ there."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    return f'"{value.translate(ESCAPED)}"'
 
 
 def _condition(condition: Condition) -> str:

@@ -7,8 +7,9 @@ Milvus has no transactions over records, so a write is three steps, and the reco
     settled     what was replaced is removed
 
 Whoever reads asks first which writes are not settled, and leaves out what is new of the open ones and what is old of
-the committed ones. A writer that was killed leaves a write that is not settled; the next one takes back what was open,
-and ends what was committed.
+the committed ones. What was replaced stays for `GRACE` seconds, so that a search which began before finds it whole;
+then it is removed, in the background. A writer that was killed leaves a write that is not settled; the next one takes
+back what was open, and ends what was committed.
 """
 
 import json
@@ -23,9 +24,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from index.changes import Change
-from index.errors import LibraryBusy, LibraryError, LibraryUnavailable
+from index.errors import LibraryBusy, LibraryClosed, LibraryError, LibraryUnavailable
 from index.milvus.expressions import among, both
-from index.milvus.server import LONGEST, STARTING, Name, Server
+from index.milvus.server import KEYS, LONGEST, STARTING, Name, Server
 
 OPEN, COMMITTED, SETTLED = 0, 1, 2
 
@@ -34,6 +35,10 @@ REMEMBERED = 10_000
 
 # Seconds for which a lease holds unless it is renewed, after how many it is, and by how much clocks may differ.
 LEASE, RENEWAL, SKEW = 15.0, 4.0, 3.0
+
+# Seconds for which what was replaced is kept for searches that began before; one that takes longer than half of it
+# looks afterwards whether anything was replaced meanwhile.
+GRACE = 3.0
 
 # Bytes of the ids that one record of a write has room for.
 ROOM = LONGEST - 5_000
@@ -55,9 +60,22 @@ class Committed:
         """Return it as a change of the library."""
         return Change(self.number, self.number.to_bytes(8, "big"))
 
+    def sees(self, record: Mapping[str, Any]) -> bool:
+        """Tell whether a record, by its version and edition, is there at this moment."""
+        return (
+            record["version"] <= self.number
+            and record["version"] not in self.open
+            and record["edition"] not in self.replaced
+        )
+
+    @property
+    def exact(self) -> str:
+        """Return the expression of all that is there."""
+        return both(self.expression, f"version <= {self.number}")
+
     @property
     def expression(self) -> str:
-        """Return what leaves out all that is not to be seen."""
+        """Return the same but for what is written from this moment on: mostly it asks nothing, so it costs nothing."""
         return both(
             f"not ({among('version', self.open)})" if self.open else "",
             f"not ({among('edition', self.replaced)})" if self.replaced else "",
@@ -93,7 +111,12 @@ class Ledger:
         self._server = server
         self._lock = threading.Lock()
         self._last = 0
+        self._unsettled: set[int] = set()  # writes that were, when it was last looked
         self._lease = Lease(server)
+        self._mine: set[int] = set()  # writes that are open here, of which the server may not tell yet
+        self._due: dict[int, tuple[float, Write]] = {}  # when what was replaced is to be removed
+        self._settling: threading.Thread | None = None
+        self._closing = threading.Event()
 
     def committed(self) -> Committed:
         """Return what is committed now; raises LibraryUnavailable where the server does not come to tell."""
@@ -111,7 +134,10 @@ class Ledger:
         """Return what is committed; None where the server contradicts itself, for it is starting, or for something was
         written in between.
         """
+        mine, before = tuple(self._mine), tuple(self._unsettled)
         where = f"number >= {self._last} or state < {SETTLED}"
+        if before:  # what they removed is to be heard of, too
+            where += f" or {among('number', before)}"
         records = self._server.query("changes", where, ["state", "heard"])
         unsettled = [each["number"] for each in records if each["state"] < SETTLED]
         done = [each for each in records if each["state"] >= COMMITTED]
@@ -121,14 +147,15 @@ class Ledger:
             return None
         with self._lock:
             self._last = max([self._last, *(each["number"] for each in done)])
+            self._unsettled = self._unsettled.difference(before).union(unsettled)
         for each in done:
             self._server.hear(each["heard"])
         if not unsettled:
-            return Committed(self._last)
+            return Committed(self._last, mine)
         told = self._server.by_key("changes", unsettled, ["state", "value"])
         if len(told) < len(unsettled):
             return None
-        opened = tuple(number for number, each in told.items() if each["state"] == OPEN)
+        opened = tuple({*mine, *(number for number, each in told.items() if each["state"] == OPEN)})
         writes = [Write.of(each) for each in told.values() if each["state"] == COMMITTED]
         return Committed(self._last, opened, tuple(edition for write in writes for edition in write.replaced))
 
@@ -153,42 +180,94 @@ class Ledger:
         with self._lock:
             number = max(time.time_ns() // 1000, self._last + 1)
         write = Write(number, tuple(articles), tuple(replaced))
+        self._mine.add(number)
         self._server.insert("changes", [write.record(OPEN, 0)])
         return write
 
     def commit(self, write: Write) -> None:
         """Let what was written be seen, and what it replaces no more; it is durable when this returns."""
-        self._lease.check()
-        self._server.put("changes", write.record(COMMITTED, self._server.now()))
+        left = self._lease.check()
+        state = COMMITTED if write.replaced else SETTLED
+        self._server.put("changes", write.record(state, self._server.now()), timeout=left)
+        self._server.hear(self._server.now())
         with self._lock:
             self._last = max(self._last, write.number)
+            self._unsettled.add(write.number)
+        self._mine.discard(write.number)
+        if write.replaced:
+            self._later(write)
 
     def settle(self, write: Write) -> None:
         """Remove what a committed write replaced."""
+        self._lease.check()
         self._remove("edition", write.replaced)
         self._server.put("changes", write.record(SETTLED, self._server.now()))
+        self._due.pop(write.number, None)
 
     def undo(self, write: Write) -> None:
         """Take back what was written of an open write."""
+        self._lease.check()
         self._remove("version", [write.number])
         self._server.delete("changes", [write.number])
+        self._mine.discard(write.number)
 
     def recover(self) -> None:
-        """End the writes that others left undone, and forget those of long ago."""
+        """Take back the writes that others left open, have those ended that were committed, and forget those of long
+        ago.
+        """
         for record in self._server.query("changes", f"state < {SETTLED}", ["state", "value"]):
             write = Write.of(record)
             if record["state"] == OPEN:
                 self.undo(write)
-            else:
-                self.settle(write)
+            elif write.number not in self._due:
+                self._later(write)
         if self._server.count("changes") > 2 * REMEMBERED:
             numbers = [each["number"] for each in self._server.query("changes", "", ["number"])]
             self._server.delete("changes", numbers[:-REMEMBERED])
 
+    def _later(self, write: Write) -> None:
+        """Have what a write replaced removed when no search asks for it any more."""
+        with self._lock:
+            self._due[write.number] = time.monotonic() + GRACE, write
+            if self._settling is None:
+                self._settling = threading.Thread(target=self._settle, name="settling", daemon=True)
+                self._settling.start()
+
+    def _settle(self) -> None:
+        """Settle writes as they come due, until there are none."""
+        while True:
+            with self._lock:
+                if not self._due:
+                    self._settling = None
+                    return
+                wait = min(due for due, _ in self._due.values()) - time.monotonic()
+            if wait > 0:
+                time.sleep(wait)
+            try:
+                with self.writing(LEASE):
+                    self.settle_due()
+            except LibraryClosed:
+                return
+            except LibraryError:
+                if self._closing.wait(1.0):
+                    return
+
+    def settle_due(self) -> None:
+        """Settle the writes that have come due."""
+        for due, write in list(self._due.values()):
+            if due <= time.monotonic():
+                self.settle(write)
+
+    def close(self) -> None:
+        """End what is to be ended. Where the server does not answer, it is left to the next writer."""
+        self._closing.set()
+        if settling := self._settling:
+            settling.join(GRACE + LEASE)
+
     def _remove(self, field: str, values: Sequence[int]) -> None:
         for name in DATA if values else ():
-            key = {"articles": "place", "texts": "place"}.get(name, "row")
-            self._server.delete(name, [each[key] for each in self._server.having(name, field, values, [key])])
+            key = KEYS[name]
+            self._server.delete(name, [each[key] for each in self._server.having(name, field, values, [])])
 
     # What the library remembers of itself
 
@@ -199,12 +278,13 @@ class Ledger:
 
     def remember(self, kind: str, values: Mapping[str, str]) -> None:
         """Remember something."""
-        for key, value in values.items():
-            self._server.put("meta", {"key": f"{kind}/{key}", "value": value})
+        self._server.put("meta", *({"key": f"{kind}/{key}", "value": value} for key, value in values.items()))
+        self._server.hear(self._server.now())
 
     def forget(self, kind: str, keys: Sequence[str]) -> None:
         """Forget something."""
         self._server.delete("meta", [f"{kind}/{key}" for key in keys])
+        self._server.hear(self._server.now())
 
 
 class Lease:
@@ -251,10 +331,14 @@ class Lease:
             self._owner = None
             self._mine.release()
 
-    def check(self) -> None:
-        """Raise LibraryBusy where the lease may have ended: the server was away, or this process was held up."""
-        if time.monotonic() - self._renewed > LEASE - SKEW:
+    def check(self) -> float:
+        """Return for how many seconds the lease holds; raise LibraryBusy where it may have ended: the server was away,
+        or this process was held up.
+        """
+        left = self._renewed + LEASE - SKEW - time.monotonic()
+        if left <= 0:
             raise LibraryBusy("The right to write to the library ended meanwhile, so nothing was written: try again.")
+        return left
 
     def _take(self, end: float) -> None:
         self._key = f"lease/{secrets.token_hex(8)}"

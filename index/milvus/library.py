@@ -3,6 +3,7 @@
 import base64
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,20 +40,24 @@ from index.milvus.catalogue import (
     Gone,
     Memory,
     MilvusIndex,
+    Newer,
     articles_of,
+    behind,
     code_of,
+    damaged,
     lot_of,
     number_of,
     passage_of,
     pieces_of,
+    place_of,
     storable,
     sum_of,
     told,
     vector,
 )
-from index.milvus.expressions import among, both, columns, expression, present
+from index.milvus.expressions import among, both, columns, expression, present, quoted
 from index.milvus.following import FollowedLexicon
-from index.milvus.ledger import ROOM, Committed, Ledger, Write
+from index.milvus.ledger import GRACE, ROOM, Committed, Ledger, Write
 from index.milvus.server import FIELDS, KEYS, Name, Record, Server
 from index.neutral import Neutral
 from index.ranking import WINDOWED
@@ -195,6 +200,7 @@ class MilvusLibrary(Searcher):
 
     def close(self) -> None:
         """Give everything back. What was acknowledged is kept already."""
+        self._ledger.close()
         self._counting.shutdown()
         self._lexical.close()
         self._server.close()
@@ -227,22 +233,35 @@ class MilvusLibrary(Searcher):
     ) -> Result:
         """Put a question to Milvus as of one moment; if something is written meanwhile that matters, put it again."""
 
-        def attempt() -> Result:
-            source = self._source(mode, lexical=mode in WINDOWED or bool(phrases or without))
+        def attempt(now: Committed) -> Result:
+            source = self._source(now, mode, lexical=mode in WINDOWED or bool(phrases or without))
             return read(source.catalogue, ask(source, self._allowed(source, where, phrases, without)))
 
         return self._again(attempt)
 
-    def _again(self, attempt: Callable[[], Answer]) -> Answer:
-        for _ in range(TRIES):
+    def _again(self, attempt: Callable[[Committed], Answer]) -> Answer:
+        """Return what an attempt comes to as of one moment; it is made again where something was written meanwhile that
+        matters. Raises DamagedLibrary where something is gone, and nothing was written.
+        """
+        for number in range(TRIES):
+            now, begun = self._ledger.committed(), time.monotonic()
             try:
-                return attempt()
-            except Gone:
-                continue
+                answer = attempt(now)
+            except Gone as gone:
+                if not isinstance(gone, Newer) and number > TRIES / 4 and self._ledger.committed() == now:
+                    raise DamagedLibrary(damaged(str(gone))) from gone
+                time.sleep(min(0.01 * number, 0.2))
+            else:
+                # Of what was there when it began, nothing is removed within the time of grace.
+                if time.monotonic() - begun < GRACE / 2 or not self._replaced_since(now):
+                    return answer
         raise LibraryUnavailable("The library was written to all the while that it was searched: try again.")
 
-    def _source(self, mode: Mode, *, lexical: bool) -> Source:
-        now = self._ledger.committed()
+    def _replaced_since(self, now: Committed) -> bool:
+        since = self._ledger.since(now.number)
+        return since is None or any(each.replaced for each in since)
+
+    def _source(self, now: Committed, mode: Mode, *, lexical: bool) -> Source:
         cards = self._cards(now)
         index = MilvusIndex(self._server, "raw", now, self._memory.raw, self.dim) if mode == "raw" else cards.index
         lexicon: Lexicon | None = self._lexical.at(now) if lexical else None
@@ -278,13 +297,13 @@ class MilvusLibrary(Searcher):
         """
         where = where or Filter()
         now = self._ledger.committed()
-        source = self._source("dense", lexical=bool(phrases or without))
+        source = self._source(now, "dense", lexical=bool(phrases or without))
         known = {name: sorted(self._ledger.remembered(name))[:COUNTED] for name in FACETS}
         asked: list[tuple[str, str, str]] = []
         said = [told(source.lexicon.phrase(each)) for each in phrases]
         said += [f"not ({told(source.lexicon.phrase(each))})" for each in without]
         for name in FACETS:
-            others = both(now.expression, expression(where.without(name)))
+            others = both(now.exact, expression(where.without(name)))
             asked += [(name, value, both(others, _valued(name, value))) for value in known[name]]
 
         def count(each: tuple[str, str, str]) -> Count:
@@ -373,7 +392,6 @@ class MilvusLibrary(Searcher):
                 return False
             write = self._ledger.begin([], [known["edition"]])
             self._ledger.commit(write)
-            self._ledger.settle(write)
             return True
 
     def _check(self, addition: Addition) -> None:
@@ -421,7 +439,6 @@ class MilvusLibrary(Searcher):
             self._ledger.undo(write)
             raise
         self._ledger.commit(write)
-        self._ledger.settle(write)
         return actions
 
     def _write(self, write: Write, additions: Sequence[Addition], before: Mapping[str, Record]) -> None:
@@ -460,7 +477,7 @@ class MilvusLibrary(Searcher):
                     }
                 )
                 raw.append({"row": row, **marks, "vector": own.tolist(), **asked})
-            place = f"{article.id}\x01{write.number:016d}"
+            place = place_of(article.id, write.number)
             about = {"hash": article.content_hash, "passages": len(each.passages), "first": first}
             articles.append({"place": place, **marks, **about, **asked})
             texts += [
@@ -542,20 +559,18 @@ class MilvusLibrary(Searcher):
 
     def _editions(self, ids: Sequence[str]) -> dict[str, Record]:
         """Return what is known of the articles of these ids that are committed."""
+        return self._again(lambda now: self._editions_at(ids, now))
 
-        def attempt() -> dict[str, Record]:
-            cards = self._cards(self._ledger.committed())
-            asked = list(dict.fromkeys(id for id in ids if storable(id)))
-            fields = ["edition", "version", "hash", "passages", "first", "article", "language"]
-            found: dict[str, Record] = {}
-            for each in self._server.having("articles", "article", asked, fields):
-                if each["version"] > cards.now.number:
-                    raise Gone
-                if cards.seen(each):
-                    found[each["article"]] = each
-            return found
-
-        return self._again(attempt)
+    def _editions_at(self, ids: Sequence[str], now: Committed) -> dict[str, Record]:
+        asked = list(dict.fromkeys(id for id in ids if storable(id)))
+        fields = ["edition", "version", "hash", "passages", "first", "article", "language"]
+        found: dict[str, Record] = {}
+        for each in self._server.having("articles", "article", asked, fields):
+            if each["version"] > now.number and each["version"] not in now.open:
+                raise Newer(f"Article {each['article']!r}")
+            if now.sees(each):
+                found[each["article"]] = each
+        return found
 
     def _remember_values(self, articles: Sequence[Article]) -> None:
         """Note the values that facets count."""
@@ -612,37 +627,35 @@ class MilvusLibrary(Searcher):
 
     def get(self, article_id: str) -> Article:
         """Return an article; raises ArticleNotFound, DamagedLibrary."""
-        return self._again(lambda: self._got(article_id)[1])
+        return self._again(lambda now: self._got(article_id, now)[1])
 
-    def _got(self, article_id: str) -> tuple[Record, Article]:
-        known = self._edition(article_id)
+    def _got(self, article_id: str, now: Committed) -> tuple[int, Article]:
+        """Return an article's edition, and the article."""
+        known = self._editions_at([article_id], now).get(article_id)
         if known is None:
             raise ArticleNotFound(f"There is no article {article_id!r}; `dragoman search` shows ids that exist.")
-        article = self._cards(self._ledger.committed()).articles([known["edition"]])[known["edition"]]
-        return known, article
+        return known["edition"], self._cards(now).articles([known["edition"]])[known["edition"]]
 
     def articles(self, after: str = "", most: int = 100, where: Filter | None = None) -> list[Article]:
         """Return the articles, at most so many, whose ids come after one, in their order (by UTF-8); DamagedLibrary."""
 
-        def attempt() -> list[Article]:
-            cards = self._cards(self._ledger.committed())
-            # The place of an article is its id, a letter that is before all others, and its version.
-            behind = f"place > {json.dumps(after + chr(2), ensure_ascii=False)}" if storable(after) else ""
-            asked = both(cards.now.expression, expression(where), behind)
-            found = self._server.query("articles", asked, ["edition", "version", "article"], most)
-            seen = [each for each in found if cards.seen(each)]
-            articles = cards.articles([each["edition"] for each in seen])
-            return [articles[each["edition"]] for each in seen]
+        def attempt(now: Committed) -> list[Article]:
+            cards = self._cards(now)
+            later = f"place > {quoted(behind(after))}" if storable(after) else ""
+            asked = both(now.exact, expression(where), later)
+            found = self._server.query("articles", asked, ["edition"], most)
+            articles = cards.articles([each["edition"] for each in found])
+            return [articles[each["edition"]] for each in found]
 
         return self._again(attempt)
 
     def passages(self, article_id: str) -> list[Passage]:
         """Return an article's passages in their order; raises ArticleNotFound, DamagedLibrary."""
 
-        def attempt() -> list[Passage]:
-            known, _ = self._got(article_id)
-            rows = self._server.having("passages", "edition", [known["edition"]], ["row"])
-            read = self._cards(self._ledger.committed()).read([each["row"] for each in rows])
+        def attempt(now: Committed) -> list[Passage]:
+            edition, _ = self._got(article_id, now)
+            rows = self._server.having("passages", "edition", [edition], ["row"])
+            read = self._cards(now).read([each["row"] for each in rows])
             return sorted((passage for passage, *_ in read.values()), key=lambda each: each.position)
 
         return self._again(attempt)
@@ -650,8 +663,8 @@ class MilvusLibrary(Searcher):
     def passage(self, passage_id: str) -> tuple[Passage, Article]:
         """Return a passage and its article; raises PassageNotFound, DamagedLibrary."""
 
-        def attempt() -> tuple[Passage, Article]:
-            cards = self._cards(self._ledger.committed())
+        def attempt(now: Committed) -> tuple[Passage, Article]:
+            cards = self._cards(now)
             row = cards.row_of(passage_id)
             if row is None:
                 raise absent(passage_id)
@@ -671,18 +684,17 @@ class MilvusLibrary(Searcher):
 
     def contents(self) -> dict[str, tuple[str, str]]:
         """Return by id the content hash and the language of every article, in the order in which they first came."""
-        fields = ["edition", "version", "article", "hash", "language", "first"]
-        cards = self._cards(self._ledger.committed())
-        found = [each for each in self._server.query("articles", cards.now.expression, fields) if cards.seen(each)]
+        fields = ["article", "hash", "language", "first"]
+        found = self._server.query("articles", self._ledger.committed().exact, fields)
         found.sort(key=lambda each: each["first"])
         return {each["article"]: (each["hash"], each["language"]) for each in found}
 
     def holdings(self, ids: Sequence[str]) -> dict[str, Holding]:
         """Return articles with all that is of them, by id, checked; one that is not there is left out."""
 
-        def attempt() -> dict[str, Holding]:
-            known = self._editions(ids)
-            held = self._held(self._cards(self._ledger.committed()), [each["edition"] for each in known.values()])
+        def attempt(now: Committed) -> dict[str, Holding]:
+            known = self._editions_at(ids, now)
+            held = self._held(self._cards(now), [each["edition"] for each in known.values()])
             return {each.article.id: each for each in held}
 
         return self._again(attempt)
@@ -690,8 +702,8 @@ class MilvusLibrary(Searcher):
     def everything(self) -> Iterator[Holding]:
         """Yield every article with all that is of it, checked; one that goes meanwhile is left out."""
         now = self._ledger.committed()
-        for some in self._server.pages("articles", now.expression, ["edition", "version", "article"], TOGETHER):
-            yield from self.holdings([each["article"] for each in some if each["version"] <= now.number]).values()
+        for some in self._server.pages("articles", now.exact, ["article"], TOGETHER):
+            yield from self.holdings([each["article"] for each in some]).values()
 
     def _held(self, cards: Cards, editions: Sequence[int]) -> list[Holding]:
         """Return editions with all that is of them; raises Gone, DamagedLibrary."""
@@ -723,14 +735,15 @@ class MilvusLibrary(Searcher):
         if writes is None:
             return None
         found: dict[str, int] = {}
-        upto = now.change if len(writes) < most else since
+        upto = since
         for write in writes:
             if write.number > now.number:
                 break
             found |= dict.fromkeys(write.articles, write.number)
+            upto = Committed(write.number).change
             if len(found) >= most:
-                return found, Committed(write.number).change
-        return found, upto
+                return found, upto
+        return found, now.change if len(writes) < most else upto
 
     # Looking after it
 
@@ -740,11 +753,11 @@ class MilvusLibrary(Searcher):
         languages = sorted(self._ledger.remembered("language"))
 
         def count(language: str) -> int:
-            return self._server.count("articles", both(now.expression, among("language", [language])))
+            return self._server.count("articles", both(now.exact, among("language", [language])))
 
         by_language = dict(zip(languages, self._counting.map(count, languages), strict=True))
-        passages = self._server.count("passages", now.expression)
-        with_tokens = self._server.count("passages", both(now.expression, 'tokens != ""')) if self.token_space else 0
+        passages = self._server.count("passages", now.exact)
+        with_tokens = self._server.count("passages", both(now.exact, 'tokens != ""')) if self.token_space else 0
         some = self._server.query("passages", 'tokens != ""', ["tokens"], 100) if with_tokens else []
         size = round(sum(len(each["tokens"]) for each in some) * 4 / 5 / len(some)) if some else 0
         order = sorted((code for code in by_language if by_language[code]), key=lambda code: (-by_language[code], code))
@@ -848,6 +861,7 @@ class MilvusLibrary(Searcher):
 def _described(server: Server, ledger: Ledger) -> LibraryInfo | None:
     if not server.exists("meta"):
         return None
+    server.hear(server.now())
     built = ledger.remembered("built")
     if not built:
         return None
@@ -857,7 +871,7 @@ def _described(server: Server, ledger: Ledger) -> LibraryInfo | None:
             f" version knows {SCHEMA}): use that version."
         )
     now = ledger.committed()
-    articles, passages = (server.count(name, now.expression) for name in ("articles", "passages"))
+    articles, passages = (server.count(name, now.exact) for name in ("articles", "passages"))
     return LibraryInfo(
         built["model"],
         built["fingerprint"],

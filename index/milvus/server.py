@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from index.errors import LibraryError, LibraryFull, LibraryUnavailable
-from index.milvus.expressions import among, both
+from index.errors import LibraryClosed, LibraryError, LibraryFull, LibraryUnavailable
+from index.milvus.expressions import among, both, quoted
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
@@ -102,7 +102,7 @@ class Server:
         self.remote = "://" in address
         self._lock = threading.Lock()
         self._heard = 1
-        self._answered, self._lost = 0.0, False
+        self._answered, self._lost, self._closed = 0.0, False, False
         self._loaded: set[Name] = set()
         self._client = self._connected(token)
 
@@ -140,6 +140,7 @@ class Server:
 
     def close(self) -> None:
         """Give the connection back."""
+        self._closed = True
         self._client.close()
 
     # Collections
@@ -186,18 +187,19 @@ class Server:
         """Write new records, some at a time."""
         for some in _portions(records):
             told = [record if "vector" in record else {**record, "vector": NO_VECTOR} for record in some]
-            self._written(lambda told=told: self._client.insert(self._full(name), told, timeout=WRITING))  # type: ignore[misc]
+            self._asked(lambda told=told: self._client.insert(self._full(name), told, timeout=WRITING))  # type: ignore[misc]
 
-    def put(self, name: Name, record: Record) -> None:
-        """Write a record in the place of the one with its key, if any."""
-        told = {**record, "vector": NO_VECTOR}
-        self._written(lambda: self._client.upsert(self._full(name), told, timeout=WRITING))
+    def put(self, name: Name, *records: Record, timeout: float = WRITING) -> None:
+        """Write records, each in the place of the one with its key, if any; give up after so many seconds."""
+        told = [{**record, "vector": NO_VECTOR} for record in records]
+        self._asked(lambda: self._client.upsert(self._full(name), told, timeout=timeout), min(STARTING, timeout))
 
     def delete(self, name: Name, keys: Sequence[int | str]) -> None:
         """Remove the records of these keys."""
         for start in range(0, len(keys), TOGETHER):
-            some = list(keys[start : start + TOGETHER])
-            self._written(lambda some=some: self._client.delete(self._full(name), ids=some, timeout=WRITING))  # type: ignore[misc]
+            # Not by `ids`, which pymilvus puts into an expression as they are.
+            where = among(KEYS[name], keys[start : start + TOGETHER])
+            self._asked(lambda where=where: self._client.delete(self._full(name), filter=where, timeout=WRITING))  # type: ignore[misc]
 
     def now(self) -> int:
         """Return a time of the server's clock that is behind all that was written so far."""
@@ -205,10 +207,6 @@ class Server:
             return self._heard  # the double sees all at once
         # The one call for it is of the connection that the client keeps to itself.
         return int(self._asked(lambda: self._client._get_connection().alloc_timestamp()))
-
-    def _written(self, write: Callable[[], object]) -> None:
-        self._asked(write)
-        self.hear(self.now())
 
     # Reading
 
@@ -225,21 +223,21 @@ class Server:
         """Yield the records that meet an expression, `size` at a time, in the order of their keys."""
         key = KEYS[name]
         asked, after = list(dict.fromkeys((key, *fields))), ""
+        # Of so many the server gives the first by their keys, the double any; but it gives all, too.
+        limit = {"limit": size} if self.remote else {}
         while True:
             expression = both(where, after) or _every(key)
             some = self._read(
                 lambda expression=expression, **named: self._client.query(
-                    self._full(name), filter=expression, output_fields=asked, limit=size, **named
+                    self._full(name), filter=expression, output_fields=asked, **limit, **named
                 ),
                 name,
             )
             records: list[Record] = sorted((dict(each) for each in some), key=lambda each: each[key])
-            if records:
-                yield records
-            if len(records) < size:
+            yield from (records[start : start + size] for start in range(0, len(records), size))
+            if not self.remote or len(records) < size:
                 return
-            last = records[-1][key]
-            after = f"{key} > {last}" if isinstance(last, int) else f"{key} > {_text(last)}"
+            after = f"{key} > {quoted(records[-1][key])}"
 
     def by_key(self, name: Name, keys: Sequence[int | str], fields: Sequence[str]) -> dict[Any, Record]:
         """Return the records of these keys that are there, by key."""
@@ -319,12 +317,14 @@ class Server:
                 raise LibraryUnavailable(f"Milvus at {self.address} is still loading {self._full(name)}: try again.")
             time.sleep(0.1)
 
-    def _asked(self, ask: Callable[[], Answer]) -> Answer:
+    def _asked(self, ask: Callable[[], Answer], patience: float = STARTING) -> Answer:
         """Return what a call returns; where the server is not ready to answer it, it is asked again for a while."""
         from pymilvus import MilvusException
 
-        end = time.monotonic() + STARTING
+        end = time.monotonic() + patience
         while True:
+            if self._closed:
+                raise LibraryClosed("The library was closed.")
             try:
                 answer = ask()
             except MilvusException as error:
@@ -363,12 +363,6 @@ def _passing(error: Exception) -> bool:
 def _every(key: str) -> str:
     # Without a filter a limit is needed, and with one an order is kept.
     return f'{key} != ""' if key in ("key", "place") else f"{key} > {-(2**62)}"
-
-
-def _text(value: str) -> str:
-    from index.milvus.expressions import quoted
-
-    return quoted(value)
 
 
 def _portions(records: Sequence[Record]) -> Iterable[list[Record]]:

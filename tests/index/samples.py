@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import Article, Library, Passage, cut
+from index.milvus import MilvusLibrary
 
 DIM = 16
 Vectors = NDArray[np.float32]
@@ -47,13 +48,13 @@ def passages(written: Article) -> list[Passage]:
     return cut(written, spans)
 
 
-def put(library: Library, written: Article) -> str:
+def put(library: Library | MilvusLibrary, written: Article) -> str:
     """Add an article with the vectors of its paragraphs, only those that are missing."""
     cuts = passages(written)
     vectors: Mapping[int, Vectors] = {place: vector_of(cuts[place].text) for place in library.missing(cuts)}
     return library.add(written, cuts, vectors)
 
 
-def found(library: Library, text: str, limit: int = 10, **options: Any) -> list[str]:
+def found(library: Library | MilvusLibrary, text: str, limit: int = 10, **options: Any) -> list[str]:
     """Return the texts that are found for the vector of a text."""
     return [hit.passage.text for hit in library.search(vector_of(text), {}, limit=limit, **options).hits]

@@ -1,0 +1,98 @@
+"""Libraries of every kind, for the tests that hold of all: on disk, in milvus-lite, and in a real Milvus server."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+
+from index import Addition, Library
+from index.milvus import MilvusLibrary, Place
+from index.milvus.server import MOST
+from tests.index.samples import DIM, article, passages, units, vector_of
+
+AnyLibrary = Library | MilvusLibrary
+
+KINDS = ["disk", "lite", pytest.param("milvus", marks=pytest.mark.milvus)]
+
+# The default model: its means, its calibration and its token vectors are known, and need no encoder.
+KNOWN: dict[str, Any] = {"model": "intfloat/multilingual-e5-small", "fingerprint": "f", "dim": 384}
+
+# Token vectors of chance are made longer than the means that are subtracted from them.
+FAR = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Where libraries of one kind are made: in a folder, a file, or a server, which is its `address`."""
+
+    name: Literal["disk", "lite", "milvus"]
+    address: str
+
+    def open(self, name: str = "library", **options: Any) -> AnyLibrary:
+        """Open the library of this name as another process would, or make it."""
+        given: dict[str, Any] = {"model": "numbers", "fingerprint": "numbers-1", "dim": DIM, **options}
+        if self.name == "disk":
+            return Library.open(Path(self.address) / name, **given)
+        return MilvusLibrary.open(self.place(name), **given)
+
+    def place(self, name: str) -> Place:
+        """Return where the library of this name is in Milvus."""
+        return Place(self.address, prefix=name)
+
+
+def empty(library: AnyLibrary) -> None:
+    """Delete all articles."""
+    ids = list(library.contents())
+    if isinstance(library, Library):
+        for id in ids:
+            library.delete(id)
+    elif ids:
+        # All in one step.
+        with library.writing():
+            editions = [each["edition"] for each in library._editions(ids).values()]
+            write = library._ledger.begin([], editions)
+            library._ledger.commit(write)
+            library._ledger.settle(write)
+
+
+def additions(*written: Any) -> list[Addition]:
+    """Return articles as they are added, with the vectors of their paragraphs (`samples.vector_of`)."""
+    found = []
+    for each in written:
+        cuts = passages(each)
+        found.append(Addition(each, cuts, {cut.position: vector_of(cut.text) for cut in cuts}, {}))
+    return found
+
+
+def known_additions(count: int, languages: Sequence[str] = ("bn", "en", "hi"), begin: int = 0) -> Iterator[Addition]:
+    """Yield articles of one to three passages with vectors, token vectors and rows, for libraries of `KNOWN`."""
+    from index import Neutral
+    from index.tokens import TokenSpace
+
+    space = TokenSpace.of(Neutral.for_model(KNOWN["model"]).priors)
+    assert space is not None
+    row = 1 + 3 * begin
+    for number in range(begin, begin + count):
+        size, code = 1 + number % 3, languages[number % len(languages)]
+        texts = [f"water {number} river {number % 7}", f"Putin {number % 5} bank", f"पुतिन और नदी {number}"][:size]
+        fields = {"language": code, "source": f"s{number % 4}", "published_at": f"20{number % 30:02d}-03-01"}
+        written = article(f"a{number}", *texts, **fields, metadata={"n": number, "tags": [f"t{number % 3}"]})
+        vectors = units(number // 2 * 2, 4, KNOWN["dim"])  # two by two the same
+        tokens = {
+            place: space.compress(FAR * units(9000 + row + place, 6, KNOWN["dim"]), code) for place in range(size)
+        }
+        rows = {place: row + place for place in range(size)}
+        yield Addition(written, passages(written), {place: vectors[place] for place in range(size)}, tokens, rows)
+        row += size
+
+
+def by_rows(library: AnyLibrary, rows: np.ndarray[Any, Any]) -> list[str]:
+    """Return the articles of rows."""
+    found = library.article_ids(rows)
+    return [found[row] for row in rows.tolist()]
+
+
+__all__ = ["FAR", "KINDS", "KNOWN", "MOST", "AnyLibrary", "Kind", "additions", "by_rows", "empty", "known_additions"]
