@@ -52,7 +52,7 @@ def fill(library: Library, encoder: Encoder, corpus: list[dict[str, str]], langu
         vector = share * vectors[first] + (1 - share) * vectors[second]
         vector = vector + chance.normal(0, 0.01, len(vector)).astype(np.float32)
         text = " ".join(split[first][: len(split[first]) // 2] + split[second][::2])
-        article = Article(id=str(number), text=text, language=languages[first])
+        article = Article(id=str(number), text=text, language=languages[first], source=str(number % 100))
         own = {0: tokens[first]} if first in tokens else {}
         unit = (vector / np.linalg.norm(vector)).astype(np.float32)
         return Addition(article, cut(article, [(0, len(text))]), {0: unit}, own)

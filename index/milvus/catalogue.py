@@ -177,11 +177,9 @@ class MilvusIndex:
             if not len(allowed):
                 return scores, rows
             where = both(where, told(allowed))
-        found = self.server.near(self.name, queries, min(k, MOST), where, [*KNOWN, "version"])
-        for number, hits in enumerate(found):
+        for number, hits in enumerate(self.server.near(self.name, queries, min(k, MOST), where, ["version"])):
             if any(hit.record["version"] > self.now.number for hit in hits):
                 raise Newer("A passage")
-            self.kept.keep({hit.key: _known(hit.record) for hit in hits})
             order = sorted(hits, key=lambda hit: (-hit.score, hit.key))
             scores[number, : len(order)] = [hit.score for hit in order]
             rows[number, : len(order)] = [hit.key for hit in order]

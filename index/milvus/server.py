@@ -32,6 +32,9 @@ LONGEST, MOST = 65_535, 16_384
 # Records, and bytes of them, that are written at once: Milvus takes 64 MB in one call.
 TOGETHER, TOGETHER_BYTES = 1000, 16_000_000
 
+# Vectors that are searched for in one call.
+ASKED_TOGETHER = 64
+
 # Seconds until a call is given up, and for which a server that starts is waited for.
 READING, WRITING, STARTING = 10.0, 60.0, 10.0
 
@@ -267,6 +270,9 @@ class Server:
         self, name: Name, vectors: NDArray[np.float32], k: int, where: str, fields: Sequence[str]
     ) -> list[list[Near]]:
         """Return for each vector (q, dim) the records nearest to it by inner product, at most `k`, best first."""
+        if len(vectors) > ASKED_TOGETHER:
+            portions = (vectors[start : start + ASKED_TOGETHER] for start in range(0, len(vectors), ASKED_TOGETHER))
+            return [hits for some in portions for hits in self.near(name, some, k, where, fields)]
         key = KEYS[name]
         effort = {"ef": min(32_768, max(2 * k, 256))} if self.remote else {}
         found = self._read(
