@@ -2,6 +2,9 @@
 process as usual, and compare the libraries.
 
     python -m benchmarks.cluster [--bench ../shared/bench/flores] [--passages 20000] [--workers 2] [--questions 200]
+        [--sentences ../shared/bench/calibration/flores200-sentences.jsonl.gz]
+
+Where the corpus has fewer passages, the rest are made of four sentences each, in languages of all kinds.
 
 The same are to be: articles, passages and their spans, what `verify` says, and the passages that answer. Vectors may
 differ in their last bits, for a worker has other cores than the whole process; told is by how much at most. Both ways
@@ -9,6 +12,7 @@ share the machine's cores, so the ratio of their times tells what the cluster co
 """
 
 import argparse
+import gzip
 import json
 import os
 import signal
@@ -16,6 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +30,24 @@ from service import cluster
 from service.engine import Engine
 from service.reading import Draft
 
+# Sentences that are made one passage.
+TOGETHER = 4
 
-def drafts(folder: Path, count: int) -> Iterator[Draft]:
-    """Yield articles of one passage each, spread evenly over the corpus."""
+
+def drafts(folder: Path, sentences: Path, count: int) -> Iterator[Draft]:
+    """Yield articles of one passage each, spread evenly over the corpus, and where it ends of sentences."""
     lines = (folder / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
     for place in range(min(count, len(lines))):
         record = json.loads(lines[place * len(lines) // min(count, len(lines))])
         yield Draft(id=record["_id"], text=record["text"], language=record["metadata"]["language"])
+    if count <= len(lines):
+        return
+    with gzip.open(sentences, "rt", encoding="utf-8") as stream:
+        told = (json.loads(line)["text"] for line in stream)
+        for number, some in enumerate(iter(lambda: list(islice(told, TOGETHER)), [])):
+            if number == count - len(lines):
+                return
+            yield Draft(id=f"sentences {number}", text=" ".join(some))
 
 
 def encoding(pid: int) -> list[int]:
@@ -75,6 +91,12 @@ def main() -> None:
     """Add both ways, and print what is the same and what took how long."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bench", type=Path, default=Path("../shared/bench/flores"), help="a folder in BEIR layout")
+    parser.add_argument(
+        "--sentences",
+        type=Path,
+        default=Path("../shared/bench/calibration/flores200-sentences.jsonl.gz"),
+        help="a file of JSON lines with a text each, compressed",
+    )
     parser.add_argument("--passages", type=int, default=20_000, help="how many are added")
     parser.add_argument("--workers", type=int, default=2, help="how many encode")
     parser.add_argument("--questions", type=int, default=200, help="how many are asked of both")
@@ -84,7 +106,8 @@ def main() -> None:
         with Engine.open(folder / "plain") as plain, Engine.open(folder / "clustered") as clustered:
             started = time.perf_counter()
             expected = [
-                (each.article_id, each.action, each.passages) for each in plain.add(drafts(given.bench, given.passages))
+                (each.article_id, each.action, each.passages)
+                for each in plain.add(drafts(given.bench, given.sentences, given.passages))
             ]
             usual = time.perf_counter() - started
             killed: list[int] = []
@@ -93,7 +116,11 @@ def main() -> None:
             watch.start()
             started = time.perf_counter()
             added = cluster.add(
-                clustered, drafts(given.bench, given.passages), cluster.LOCAL, folder / "pools", workers=given.workers
+                clustered,
+                drafts(given.bench, given.sentences, given.passages),
+                cluster.LOCAL,
+                folder / "pools",
+                workers=given.workers,
             )
             found = [(each.article_id, each.action, each.passages) for each in added]
             took = time.perf_counter() - started
