@@ -9,6 +9,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Generic, TypeVar
@@ -303,26 +304,27 @@ class Cards:
 
 
 def articles_of(server: Server, editions: Sequence[int]) -> dict[int, Article]:
-    """Return the articles of editions that are there, checked."""
+    """Return the articles of editions that are there; raises DamagedLibrary where one is not what was written."""
+    known = {each["edition"]: each for each in server.having("articles", "edition", editions, ["edition", "article"])}
+    found = sound_articles(server, list(known))
+    for edition, each in known.items():
+        if edition not in found:
+            raise DamagedLibrary(damaged(f"Article {each['article']!r}"))
+    return found
+
+
+def sound_articles(server: Server, editions: Sequence[int]) -> dict[int, Article]:
+    """Return those of the articles of editions that are what was written."""
     pieces: dict[int, list[str]] = {}
-    texts = server.having("texts", "edition", list(editions), ["edition", "text"])
+    texts = server.having("texts", "edition", editions, ["edition", "text"])
     for each in sorted(texts, key=lambda each: each["place"]):
         pieces.setdefault(each["edition"], []).append(each["text"])
-    known = {
-        each["edition"]: each for each in server.having("articles", "edition", list(editions), ["edition", "hash"])
-    }
     found = {}
-    for edition, told in pieces.items():
-        if edition not in known:
-            continue
-        try:
-            article = Article(**json.loads("".join(told)))
-            sound = article.content_hash == known[edition]["hash"]
-        except (ValueError, TypeError):
-            sound = False
-        if not sound:
-            raise DamagedLibrary(damaged(f"Edition {edition} of an article"))
-        found[edition] = article
+    for each in server.having("articles", "edition", editions, ["edition", "hash"]):
+        with suppress(ValueError, TypeError):
+            article = Article(**json.loads("".join(pieces.get(each["edition"], []))))
+            if article.content_hash == each["hash"]:
+                found[each["edition"]] = article
     return found
 
 

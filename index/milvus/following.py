@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index.lexicon import Lexicon, document, schema
-from index.milvus.catalogue import articles_of
+from index.milvus.catalogue import Newer, articles_of
 from index.milvus.ledger import Committed, Ledger, Write
 from index.milvus.server import Record, Server
 
@@ -39,6 +39,7 @@ class FollowedLexicon:
         self._index: tantivy.Index | None = None
         self._rows: dict[int, list[int]] = {}  # by edition
         self._now: tuple[Lexicon, int] | None = None
+        self._whole = True
 
     def at(self, now: Committed) -> Lexicon:
         """Return what is committed at a moment, or at a later one if it was asked for meanwhile."""
@@ -49,8 +50,11 @@ class FollowedLexicon:
             known = self._now
             if known is None or known[1] < now.number:
                 writes = self._ledger.since(known[1]) if known and known[1] else None
+                self._whole = True
                 known = self._rebuilt(now) if writes is None else self._followed(writes, now)
                 self._now = known
+                if not self._whole:
+                    raise Newer("An article")  # what replaced it is taken in by the next search
             return known[0]
 
     def close(self) -> None:
@@ -70,8 +74,8 @@ class FollowedLexicon:
         self._folder = tempfile.TemporaryDirectory(prefix="dragoman-words-", ignore_cleanup_errors=True)
         self._index, self._rows = tantivy.Index(schema(), str(Path(self._folder.name))), {}
         editions = (
-            [each["edition"] for each in some if each["version"] <= now.number]
-            for some in self._server.pages("articles", now.expression, ["edition", "version"], TOGETHER)
+            [each["edition"] for each in some]
+            for some in self._server.pages("articles", now.exact, ["edition"], TOGETHER)
         )
         return self._written(editions, [], now)
 
@@ -96,7 +100,10 @@ class FollowedLexicon:
             for some in editions:
                 articles = articles_of(self._server, some)
                 passages: list[Record] = self._server.having("passages", "edition", some, ["edition", "start", "stop"])
+                self._whole = self._whole and len(articles) == len(some)
                 for each in passages:
+                    if each["edition"] not in articles:
+                        continue
                     text = articles[each["edition"]].text[each["start"] : each["stop"]]
                     writer.add_document(document(each["row"], text))
                     self._rows.setdefault(each["edition"], []).append(each["row"])

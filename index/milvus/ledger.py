@@ -174,6 +174,10 @@ class Ledger:
                 self.recover()
             yield
 
+    def held(self) -> bool:
+        """Tell whether somebody has the right to write."""
+        return bool(self._lease.claims())
+
     def begin(self, articles: Sequence[str], replaced: Sequence[int]) -> Write:
         """Begin a write."""
         self._lease.check()
@@ -344,7 +348,7 @@ class Lease:
         self._key = f"lease/{secrets.token_hex(8)}"
         while True:
             self._claim()
-            others = [each for each in self._claims() if each["key"] != self._key]
+            others = [each for each in self.claims() if each["key"] != self._key]
             if not others:
                 return
             self._server.delete("meta", [self._key])
@@ -359,7 +363,7 @@ class Lease:
         self._server.put("meta", {"key": self._key, "value": value})
         self._renewed = begun
 
-    def _claims(self) -> list[dict[str, Any]]:
+    def claims(self) -> list[dict[str, Any]]:
         """Return the claims that hold, and remove those that have ended."""
         self._server.hear(self._server.now())
         claims = self._server.query("meta", 'key like "lease/%"', ["value"])

@@ -4,11 +4,10 @@ import base64
 import json
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self, TypeVar, get_args
 
@@ -41,15 +40,14 @@ from index.milvus.catalogue import (
     Memory,
     MilvusIndex,
     Newer,
-    articles_of,
     behind,
     code_of,
     damaged,
     lot_of,
     number_of,
-    passage_of,
     pieces_of,
     place_of,
+    sound_articles,
     storable,
     sum_of,
     told,
@@ -93,8 +91,10 @@ TRIES = 20
 # Counts that are asked for at once, and values of a facet that are counted at all.
 COUNTING, COUNTED = 8, 500
 
-# Articles that are looked at together where all are.
+# Articles that are looked at together where all are, and what of them is; and what belongs to articles.
 TOGETHER = 256
+LOOKED_AT = ("edition", "article", "language", "passages")
+PARTS: tuple[Name, ...] = ("passages", "raw", "texts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +110,21 @@ class Place:
     def server(self) -> Server:
         """Connect to the server. Raises LibraryUnavailable."""
         return Server(self.address, token=self.token, prefix=self.prefix)
+
+
+@dataclass(slots=True)
+class Kept:
+    """What is stored of an article: of each passage that is what was written, by id, its raw vector (dim,), and its
+    token vectors, if any; and what is wrong.
+    """
+
+    passages: dict[str, tuple[Vectors, bytes | None]] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def mute(self) -> bool:
+        """Tell whether token vectors are lacking."""
+        return any(code is None for _, code in self.passages.values())
 
 
 class MilvusLibrary(Searcher):
@@ -324,11 +339,11 @@ class MilvusLibrary(Searcher):
     # Writing
 
     @contextmanager
-    def writing(self, timeout: float = 10.0) -> Iterator[None]:
+    def writing(self, timeout: float = 20.0) -> Iterator[None]:
         """Be the one writer while the block lasts, over all processes; a thread that is may enter again.
 
-        Waits about `timeout` seconds, then raises LibraryBusy, naming the holder. Raises ReadOnlyLibrary,
-        LibraryUnavailable.
+        Waits about `timeout` seconds, by default longer than a writer that was killed keeps others out, then raises
+        LibraryBusy, naming the holder. Raises ReadOnlyLibrary, LibraryUnavailable.
         """
         if self.read_only:
             raise ReadOnlyLibrary("The library is open to be searched only: nothing can be added or deleted here.")
@@ -347,17 +362,21 @@ class MilvusLibrary(Searcher):
             for article in articles
             if article.id in known and known[article.id]["hash"] == article.content_hash
         }
-        editions = [each["edition"] for each in same.values()]
-        held = Counter(each["edition"] for each in self._server.having("passages", "edition", editions, ["edition"]))
-        return {id for id, each in same.items() if held[each["edition"]] == each["passages"]}
+        kept = self._kept(list(same.values()))
+        return {
+            id
+            for id, each in same.items()
+            if not kept[each["edition"]].wrong and not (self.token_space and kept[each["edition"]].mute)
+        }
 
     def missing(self, passages: Sequence[Passage]) -> list[int]:
         """Return which of the passages of an article, by place, have no vector stored, or no token vectors where these
-        are kept: these are to be encoded.
+        are kept, or damaged ones: these are to be encoded.
         """
-        stored = self._stored(passages[0].article_id) if passages else {}
-        lacking = {id for id, each in stored.items() if self.token_space is not None and not each["tokens"]}
-        return [place for place, each in enumerate(passages) if each.id not in stored or each.id in lacking]
+        known = self._edition(passages[0].article_id) if passages else None
+        stored = self._kept([known])[known["edition"]].passages if known else {}
+        there = {id for id, (_, code) in stored.items() if code is not None or self.token_space is None}
+        return [place for place, each in enumerate(passages) if each.id not in there]
 
     def add(
         self,
@@ -404,6 +423,7 @@ class MilvusLibrary(Searcher):
             fields = columns(addition.article)
             held = {"metadata": json.dumps(fields.pop("facts"), ensure_ascii=False)}
             held |= {name: str(value) for name, value in fields.items()}
+            held["id"] = json.dumps(held.pop("article"), ensure_ascii=False)
             sizes = {f"its {name}": len(value.encode()) for name, value in held.items()}
             sizes |= {f"the tokens of passage {place}": len(code) * 5 // 4 for place, code in addition.tokens.items()}
             name, size = max(sizes.items(), key=lambda each: each[1])
@@ -422,7 +442,7 @@ class MilvusLibrary(Searcher):
                 actions.append("replaced")
             elif known is None:
                 actions.append("added")
-            elif known["hash"] == each.article.content_hash and self._whole(known, each):
+            elif known["hash"] == each.article.content_hash and self._same(known, each):
                 actions.append("unchanged")
                 continue
             else:
@@ -510,49 +530,68 @@ class MilvusLibrary(Searcher):
 
     def _vectors(self, addition: Addition, old: Record | None) -> tuple[Vectors, list[bytes | None]]:
         """Return raw vectors (n, dim) and token vectors of all passages, those that came or those that are stored."""
-        lacking = [each for each in addition.passages if each.position not in addition.vectors]
-        without = [each for each in addition.passages if each.position not in addition.tokens]
-        stored = self._stored(addition.article.id) if old and (lacking or (without and self.token_space)) else {}
-        if absent_ := next((each for each in lacking if each.id not in stored), None):
-            raise InvalidArticle(
-                f"Passage {absent_.position} of article {addition.article.id!r} came without a vector and has none"
-                " stored: give vectors for all that Library.missing names, asked when no other write of the"
-                " article is under way."
-            )
-        raw = self._server.by_key("raw", [stored[each.id]["row"] for each in lacking], ["vector"])
-        vectors = [
-            addition.vectors[each.position].astype(np.float32)
-            if each.position in addition.vectors
-            else vector(raw[stored[each.id]["row"]])
-            for each in addition.passages
-        ]
+        came = addition.vectors, addition.tokens if self.token_space else addition.vectors
+        whole = all(each.position in own for each in addition.passages for own in came)
+        stored = self._kept([old])[old["edition"]].passages if old and not whole else {}
+        vectors: list[Vectors] = []
         codes: list[bytes | None] = []
         for each in addition.passages:
-            own = stored.get(each.id)
-            code = addition.tokens.get(each.position)
+            own, code = stored.get(each.id, (None, None))
+            own = addition.vectors.get(each.position, own)
+            if own is None:
+                raise InvalidArticle(
+                    f"Passage {each.position} of article {addition.article.id!r} came without a vector and has none"
+                    " stored: give vectors for all that Library.missing names, asked when no other write of the"
+                    " article is under way."
+                )
             # Token vectors are kept as the language of the article makes them.
-            if code is None and own and own["tokens"] and own["language"] == addition.article.language:
-                code = code_of(own["row"], own)
-            codes.append(code if self.token_space else None)
-        shape = (len(vectors), self.dim)
-        return np.array(vectors, np.float32).reshape(shape), codes
+            if old and old["language"] != addition.article.language:
+                code = None
+            vectors.append(own.astype(np.float32))
+            codes.append(addition.tokens.get(each.position, code) if self.token_space else None)
+        return np.array(vectors, np.float32).reshape(len(vectors), self.dim), codes
 
-    def _whole(self, known: Record, addition: Addition) -> bool:
-        """Tell whether what is stored of an article is these passages, and has token vectors where these came."""
-        stored = self._server.having("passages", "edition", [known["edition"]], ["passage", "tokens"])
-        told_ = {each["passage"] for each in stored}
-        if told_ != {each.id for each in addition.passages} or len(stored) != known["passages"]:
+    def _same(self, known: Record, addition: Addition) -> bool:
+        """Tell whether what is stored of an article is these passages, whole, with token vectors where these came."""
+        kept = self._kept([known])[known["edition"]]
+        if kept.wrong or kept.passages.keys() != {each.id for each in addition.passages}:
             return False
-        return not (self.token_space and addition.tokens) or all(each["tokens"] for each in stored)
+        return not (self.token_space and addition.tokens and kept.mute)
 
-    def _stored(self, article_id: str) -> dict[str, Record]:
-        """Return the passages of an article that are stored, by id, with their token vectors."""
-        known = self._edition(article_id)
-        if known is None:
-            return {}
-        fields = ["passage", "tokens", "tokens_checksum", "language"]
-        stored = self._server.having("passages", "edition", [known["edition"]], fields)
-        return {each["passage"]: each for each in stored}
+    def _kept(self, known: Sequence[Record]) -> dict[int, Kept]:
+        """Return by edition what is stored of articles, looking at all of it."""
+        editions = [each["edition"] for each in known]
+        articles = sound_articles(self._server, editions)
+        of: dict[int, list[Record]] = {edition: [] for edition in editions}
+        fields = ["edition", "passage", "article", "position", "start", "stop", "checksum", "tokens", "tokens_checksum"]
+        for each in self._server.having("passages", "edition", editions, [*fields, "vector"]):
+            of[each["edition"]].append(each)
+        raw = {each["row"]: vector(each) for each in self._server.having("raw", "edition", editions, ["vector"])}
+        found = {}
+        for each in known:
+            kept = found[each["edition"]] = Kept()
+            for record in of[each["edition"]]:
+                self._look(record, each, raw.get(record["row"]), kept)
+            if each["edition"] not in articles or len(of[each["edition"]]) != each["passages"]:
+                kept.wrong.append("is not all there")
+        return found
+
+    def _look(self, record: Record, known: Record, raw: Vectors | None, kept: Kept) -> None:
+        """Take in a passage as far as it is what was written."""
+        span, id = (record["position"], record["start"], record["stop"]), record["passage"]
+        if raw is None or record["checksum"] != sum_of(id, known["article"], span, raw):
+            kept.wrong.append(f"has a passage ({id}) that is not what was written")
+            return
+        (neutral,) = self._neutral.passages(raw[None], [known["language"]])
+        if record["article"] != known["article"] or np.abs(neutral - vector(record)).max() > inspection.SAME:
+            kept.wrong.append(f"has a passage ({id}) with another vector")
+        code: bytes | None = None
+        if record["tokens"]:
+            try:
+                code = code_of(record["row"], record)
+            except DamagedLibrary:
+                kept.wrong.append(f"has token vectors (row {record['row']}) that are not what was written")
+        kept.passages[id] = raw, code
 
     def _edition(self, article_id: str) -> Record | None:
         return self._editions([article_id]).get(article_id)
@@ -783,72 +822,49 @@ class MilvusLibrary(Searcher):
 
     def verify(self) -> list[Problem]:
         """Return all that is wrong with what is stored, looking at every article; nothing where all is well."""
-        problems: list[Problem] = []
         now = self._ledger.committed()
-        problems += [Problem(f"write {number}", "was left undone; the next write ends it", True) for number in now.open]
+        problems = []
+        if now.open and not self._ledger.held():
+            problems = [Problem(f"write {each}", "was left undone; the next write ends it", True) for each in now.open]
         seen: set[int] = set()
-        for some in self._server.pages("articles", now.expression, ["edition", "article", "passages"], TOGETHER):
-            problems += self._wrong(some)
+        for some in self._server.pages("articles", now.exact, LOOKED_AT, TOGETHER):
+            wrong = self._wrong(some)
             seen.update(each["edition"] for each in some)
-        of_articles: tuple[Name, ...] = ("passages", "raw", "texts")
-        for name in of_articles:
-            astray = {
-                each["edition"]
-                for each in self._server.query(name, now.expression, ["edition", "version"])
-                if each["edition"] not in seen and each["version"] <= now.number
-            }
-            if astray:
+            # What was replaced meanwhile is not looked at.
+            still = {each["edition"] for each in self._editions(list(wrong)).values()} if wrong else set()
+            problems += [
+                Problem(f"article {each['article']!r}", f"{what}: add it again", False)
+                for each in some
+                if each["edition"] in still
+                for what in wrong.get(each["article"], [])
+            ]
+        for name in PARTS:
+            found = self._server.query(name, now.exact, ["edition"])
+            if astray := {each["edition"] for each in found} - seen:
                 problems.append(
                     Problem(name, f"of {len(astray)} editions belong to no article; repair removes them", True)
                 )
         return problems
 
-    def _wrong(self, articles: Sequence[Record]) -> list[Problem]:
-        """Return what is wrong with some articles."""
-        editions = [each["edition"] for each in articles]
-        fields = ["edition", "passage", "article", "position", "start", "stop", "checksum", "tokens", "tokens_checksum"]
-        of: dict[int, list[Record]] = {edition: [] for edition in editions}
-        for each in self._server.having("passages", "edition", editions, [*fields, "vector", "language"]):
-            of[each["edition"]].append(each)
-        raw = {each["row"]: each for each in self._server.having("raw", "edition", editions, ["vector"])}
-        problems = []
-        for about in articles:
-            try:
-                found = articles_of(self._server, [about["edition"]])
-                article = found.get(about["edition"])
-                own = of[about["edition"]]
-                if article is None or len(own) != about["passages"] or any(each["row"] not in raw for each in own):
-                    problems.append(Problem(f"article {about['article']!r}", "is not all there: add it again", False))
-                    continue
-                for each in own:
-                    passage_of(each["row"], each, article, vector(raw[each["row"]]))
-                    if each["tokens"]:
-                        code_of(each["row"], each)
-                if own:
-                    vectors = np.stack([vector(raw[each["row"]]) for each in own])
-                    there = np.stack([vector(each) for each in own])
-                    neutral = self._neutral.passages(vectors, [article.language] * len(own))
-                    if np.abs(neutral - there).max() > inspection.SAME:
-                        problems.append(Problem(f"article {article.id!r}", "has other vectors: add it again", False))
-            except DamagedLibrary as error:
-                problems.append(Problem(f"article {about['article']!r}", str(error), False))
-        return problems
+    def _wrong(self, articles: Sequence[Record]) -> dict[str, list[str]]:
+        """Return what is wrong with some articles, by id."""
+        kept = self._kept(articles)
+        return {each["article"]: wrong for each in articles if (wrong := kept[each["edition"]].wrong)}
 
     def mend(self) -> list[str]:
         """End what was left undone, and remove what belongs to no article; return the ids of articles that are to be
         added again.
         """
         with self.writing():
-            self._ledger.recover()
+            now = self._ledger.committed()
             seen = {each["edition"] for each in self._server.query("articles", "", ["edition"])}
-            of_articles: tuple[Name, ...] = ("passages", "raw", "texts")
-            for name in of_articles:
-                records = self._server.query(name, "", ["edition"])
-                astray = [each[KEYS[name]] for each in records if each["edition"] not in seen]
-                self._server.delete(name, astray)
+            for name in PARTS:
+                found = self._server.query(name, now.expression, ["edition"])
+                self._server.delete(name, [each[KEYS[name]] for each in found if each["edition"] not in seen])
+            self._server.hear(self._server.now())
             wrong: list[str] = []
-            for some in self._server.pages("articles", "", ["edition", "article", "passages"], TOGETHER):
-                wrong += [each["article"] for each in some if self._wrong([each])]
+            for some in self._server.pages("articles", now.exact, LOOKED_AT, TOGETHER):
+                wrong += self._wrong(some)
             return wrong
 
     def drop(self) -> None:
@@ -927,7 +943,7 @@ def _portions(additions: Sequence[Addition]) -> Iterator[list[Addition]]:
     some: list[Addition] = []
     size = 0
     for each in additions:
-        taken = 30 + 2 * len(each.article.id.encode(errors="replace"))
+        taken = 30 + len(json.dumps(each.article.id, ensure_ascii=False).encode())
         if some and size + taken > ROOM:
             yield some
             some, size = [], 0

@@ -80,7 +80,9 @@ def known_additions(count: int, languages: Sequence[str] = ("bn", "en", "hi"), b
         texts = [f"water {number} river {number % 7}", f"Putin {number % 5} bank", f"पुतिन और नदी {number}"][:size]
         fields = {"language": code, "source": f"s{number % 4}", "published_at": f"20{number % 30:02d}-03-01"}
         written = article(f"a{number}", *texts, **fields, metadata={"n": number, "tags": [f"t{number % 3}"]})
-        vectors = units(number // 2 * 2, 4, KNOWN["dim"])  # two by two the same
+        # Two by two nearly the same.
+        vectors = units(number // 2 * 2, 4, KNOWN["dim"]) + 0.1 * units(5000 + number, 4, KNOWN["dim"])
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         tokens = {
             place: space.compress(FAR * units(9000 + row + place, 6, KNOWN["dim"]), code) for place in range(size)
         }
