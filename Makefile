@@ -30,7 +30,7 @@ $(DATA)/.seeded: | $(INSTALLED)
 serve: install $(DATA)/.seeded ## index the seed articles and serve the API and page (PORT=, DATA=)
 	$(BIN)/dragoman serve --data $(DATA) --host $(HOST) --port $(PORT)
 
-test: install ## run all tests, the real model included
+test: install ## run all tests but those of test-milvus, the real model included
 	$(BIN)/python -m pytest
 
 test-milvus: install ## run the tests that start a real Milvus server

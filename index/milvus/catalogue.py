@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]
 Value = TypeVar("Value")
 
-# Passages whose vectors are kept in memory, and articles: some 100 MB, and some 50.
+# Passages of which both vectors are kept in memory, and articles: some 200 MB, and some 50.
 VECTORS, ARTICLES = 32_768, 4_096
 
 # Bytes of an article in one record.
@@ -43,8 +43,12 @@ TOLD = 100_000
 # How the letters that stand before or at the end of an id in a key are written there: behind that end.
 BEFORE_ALL = str.maketrans({"\x00": "\x01\x02", "\x01": "\x01\x03"})
 
-# What of a passage is read with its vector.
-KNOWN = ("edition", "language", "vector")
+# What is read of a raw vector, and of a passage.
+RAW = ("edition", "language", "vector")
+KNOWN: dict[Name, tuple[str, ...]] = {
+    "raw": RAW,
+    "passages": (*RAW, "version", "passage", "article", "position", "start", "stop", "checksum"),
+}
 
 
 class Gone(Exception):
@@ -57,11 +61,12 @@ class Newer(Gone):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A passage that was read: the edition that it is of, its language, and its vector (dim,)."""
+    """A passage that was read: the edition that it is of, its language, its vector (dim,), and the rest."""
 
     edition: int
     language: str
     vector: Vectors
+    rest: Record
 
 
 class Kept(Generic[Value]):
@@ -99,6 +104,7 @@ class Memory:
     passages: Kept[Known] = field(default_factory=lambda: Kept(VECTORS))
     raw: Kept[Known] = field(default_factory=lambda: Kept(VECTORS))
     articles: Kept[Article] = field(default_factory=lambda: Kept(ARTICLES))
+    sizes: dict[Name, tuple[Committed, int]] = field(default_factory=dict)
     searched: Held = field(default_factory=Held)
     sampled: Held = field(default_factory=Held)
 
@@ -140,11 +146,15 @@ class MilvusIndex:
     server: Server
     name: Name
     now: Committed
-    kept: Kept[Known]
+    memory: Memory
     dim: int
 
     def __len__(self) -> int:
-        return self.server.count(self.name, self.now.expression)
+        now, size = self.memory.sizes.get(self.name, (None, 0))
+        if now != self.now:
+            size = self.server.count(self.name, self.now.exact)
+            self.memory.sizes[self.name] = self.now, size
+        return size
 
     def holds(self, rows: Rows) -> NDArray[np.bool_]:
         """Tell of each row (n,) whether it is here."""
@@ -158,7 +168,8 @@ class MilvusIndex:
 
     def known(self, rows: Rows) -> dict[int, Known]:
         """Return what is known of rows; raises Gone for a row that is not here."""
-        found = self.kept.of(rows.tolist(), self._read)
+        kept = self.memory.raw if self.name == "raw" else self.memory.passages
+        found = kept.of(rows.tolist(), lambda lacking: known(self.server, self.name, lacking))
         if len(found) < len(set(rows.tolist())) or any(each.edition in self.now.replaced for each in found.values()):
             raise Gone("The vector of a passage")
         return found
@@ -185,9 +196,6 @@ class MilvusIndex:
             scores[number, : len(order)] = [hit.score for hit in order]
             rows[number, : len(order)] = [hit.key for hit in order]
         return scores, rows
-
-    def _read(self, rows: list[int]) -> dict[int, Known]:
-        return {row: _known(each) for row, each in self.server.by_key(self.name, rows, KNOWN).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,16 +254,16 @@ class Cards:
 
     def read(self, rows: Sequence[int]) -> dict[int, tuple[Passage, Article, Vectors]]:
         """Return passages, their articles, and their raw vectors (dim,), by row, checked."""
-        fields = ["edition", "version", "passage", "article", "position", "start", "stop", "checksum"]
-        stored = self.server.by_key("passages", list(rows), fields)
-        raw = self.server.by_key("raw", list(rows), ["vector"])
-        if len(stored) < len(set(rows)) or len(raw) < len(stored) or not all(map(self.now.sees, stored.values())):
+        stored = self.memory.passages.of(rows, self._read)
+        raw = self.memory.raw.of(rows, lambda lacking: known(self.server, "raw", lacking))
+        whole = len(stored) == len(raw) == len(set(rows))
+        if not whole or not all(self.now.sees({"edition": each.edition, **each.rest}) for each in stored.values()):
             raise Gone("A passage, or its vector,")
-        articles = self.articles({each["edition"] for each in stored.values()})
+        articles = self.articles({each.edition for each in stored.values()})
         found = {}
         for row, each in stored.items():
-            article, own = articles[each["edition"]], vector(raw[row])
-            found[row] = passage_of(row, each, article, own), article, own
+            article, own = articles[each.edition], raw[row].vector
+            found[row] = passage_of(row, each.rest, article, own), article, own
         return found
 
     def told(self, numbers: Sequence[int]) -> dict[int, Told]:
@@ -297,7 +305,7 @@ class Cards:
             share = min(1.0, 2 * share)
 
     def _read(self, rows: list[int]) -> dict[int, Known]:
-        return {row: _known(each) for row, each in self.server.by_key("passages", rows, KNOWN).items()}
+        return known(self.server, "passages", rows)
 
     def _articles(self, editions: list[int]) -> dict[int, Article]:
         return articles_of(self.server, editions)
@@ -305,24 +313,24 @@ class Cards:
 
 def articles_of(server: Server, editions: Sequence[int]) -> dict[int, Article]:
     """Return the articles of editions that are there; raises DamagedLibrary where one is not what was written."""
-    known = {each["edition"]: each for each in server.having("articles", "edition", editions, ["edition", "article"])}
-    found = sound_articles(server, list(known))
-    for edition, each in known.items():
-        if edition not in found:
+    known = server.having("articles", "edition", editions, ["edition", "article", "hash"])
+    found = sound_articles(server, known)
+    for each in known:
+        if each["edition"] not in found:
             raise DamagedLibrary(damaged(f"Article {each['article']!r}"))
     return found
 
 
-def sound_articles(server: Server, editions: Sequence[int]) -> dict[int, Article]:
-    """Return those of the articles of editions that are what was written."""
-    pieces: dict[int, list[str]] = {}
-    texts = server.having("texts", "edition", editions, ["edition", "text"])
+def sound_articles(server: Server, known: Sequence[Record]) -> dict[int, Article]:
+    """Return by edition those of the articles of which `edition` and `hash` are known that are what was written."""
+    pieces: dict[int, list[str]] = {each["edition"]: [] for each in known}
+    texts = server.having("texts", "edition", list(pieces), ["edition", "text"])
     for each in sorted(texts, key=lambda each: each["place"]):
-        pieces.setdefault(each["edition"], []).append(each["text"])
+        pieces[each["edition"]].append(each["text"])
     found = {}
-    for each in server.having("articles", "edition", editions, ["edition", "hash"]):
+    for each in known:
         with suppress(ValueError, TypeError):
-            article = Article(**json.loads("".join(pieces.get(each["edition"], []))))
+            article = Article(**json.loads("".join(pieces[each["edition"]])))
             if article.content_hash == each["hash"]:
                 found[each["edition"]] = article
     return found
@@ -409,5 +417,9 @@ def damaged(what: str) -> str:
     )
 
 
-def _known(record: dict[str, Any]) -> Known:
-    return Known(record["edition"], record["language"], vector(record))
+def known(server: Server, name: Name, rows: Sequence[int]) -> dict[int, Known]:
+    """Read by row what is known of passages, or of their raw vectors; what is not there is left out."""
+    return {
+        row: Known(each["edition"], each["language"], vector(each), {k: v for k, v in each.items() if k not in RAW})
+        for row, each in server.by_key(name, rows, KNOWN[name]).items()
+    }

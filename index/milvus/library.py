@@ -93,7 +93,7 @@ COUNTING, COUNTED = 8, 500
 
 # Articles that are looked at together where all are, and what of them is; and what belongs to articles.
 TOGETHER = 256
-LOOKED_AT = ("edition", "article", "language", "passages")
+LOOKED_AT = ("edition", "article", "hash", "language", "passages")
 PARTS: tuple[Name, ...] = ("passages", "raw", "texts")
 
 
@@ -140,7 +140,7 @@ class MilvusLibrary(Searcher):
         self._server, self._ledger, self._info = server, ledger, info
         self._memory = Memory()
         self._lexical = FollowedLexicon(server, ledger)
-        self._values: set[tuple[str, str]] = set()
+        self._values: dict[str, set[str]] = {}  # that facets count, as far as it is known that they are noted
         self._counting = ThreadPoolExecutor(COUNTING, "counting")
         self._lock = threading.Lock()
         self.read_only = False
@@ -278,12 +278,12 @@ class MilvusLibrary(Searcher):
 
     def _source(self, now: Committed, mode: Mode, *, lexical: bool) -> Source:
         cards = self._cards(now)
-        index = MilvusIndex(self._server, "raw", now, self._memory.raw, self.dim) if mode == "raw" else cards.index
+        index = MilvusIndex(self._server, "raw", now, self._memory, self.dim) if mode == "raw" else cards.index
         lexicon: Lexicon | None = self._lexical.at(now) if lexical else None
         return Source(cards, index, lexicon, now.change, cards.some_rows)  # type: ignore[arg-type]
 
     def _cards(self, now: Committed) -> Cards:
-        index = MilvusIndex(self._server, "passages", now, self._memory.passages, self.dim)
+        index = MilvusIndex(self._server, "passages", now, self._memory, self.dim)
         return Cards(self._server, now, self._memory, index)
 
     def _filtered(self, source: Source, wheres: Sequence[Filter | None]) -> list[Allowed | None]:
@@ -561,7 +561,7 @@ class MilvusLibrary(Searcher):
     def _kept(self, known: Sequence[Record]) -> dict[int, Kept]:
         """Return by edition what is stored of articles, looking at all of it."""
         editions = [each["edition"] for each in known]
-        articles = sound_articles(self._server, editions)
+        articles = sound_articles(self._server, known)
         of: dict[int, list[Record]] = {edition: [] for edition in editions}
         fields = ["edition", "passage", "article", "position", "start", "stop", "checksum", "tokens", "tokens_checksum"]
         for each in self._server.having("passages", "edition", editions, [*fields, "vector"]):
@@ -613,6 +613,7 @@ class MilvusLibrary(Searcher):
 
     def _remember_values(self, articles: Sequence[Article]) -> None:
         """Note the values that facets count."""
+        told: dict[str, set[str]] = {}
         for article in articles:
             values = [("language", article.language)]
             if article.source is not None and len(article.source.encode()) < 1000:
@@ -620,9 +621,13 @@ class MilvusLibrary(Searcher):
             if article.published_at is not None:
                 values.append(("year", _year(interval(article.published_at)[0])))
             for name, value in values:
-                if (name, value) not in self._values:
-                    self._ledger.remember(name, {value: ""})
-                    self._values.add((name, value))
+                told.setdefault(name, set()).add(value)
+        for name, own in told.items():
+            if name not in self._values:
+                self._values[name] = set(self._ledger.remembered(name))
+            if new := own - self._values[name]:
+                self._ledger.remember(name, dict.fromkeys(new, ""))
+                self._values[name] |= new
 
     # Taking in what another library gave out (`index.transfer`)
 

@@ -22,6 +22,8 @@ from index import (
     parse_filter,
     take,
 )
+from index.milvus import catalogue as milvus_catalogue
+from index.milvus import server as milvus_server
 from index.milvus.server import LONGEST
 from service.engine import Engine
 from service.reading import Draft, read_path
@@ -332,6 +334,32 @@ def test_what_a_field_of_milvus_has_no_room_for(small: MilvusLibrary) -> None:
     assert put(small, large) == "added"
     assert small.get(large.id) == large
     assert small.verify() == []
+
+
+def test_more_than_one_answer_of_milvus_holds(small: MilvusLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All is read in several answers; a search goes as deep as one answer does, and says no more behind it."""
+    for module in (milvus_server, milvus_catalogue):
+        monkeypatch.setattr(module, "MOST", 7)
+    written = [article(f"{letter}{number}", f"{letter} {number}") for letter in "ক€a" for number in range(6)]
+    small.add_all(additions(*written))
+
+    ids = sorted((each.id for each in written), key=str.encode)
+    assert [each.id for each in small.articles()] == ids
+    assert [each.id for each in small.articles(ids[2], 9)] == ids[3:12]
+    assert list(small.contents()) == [each.id for each in written]
+    assert small.verify() == []
+    assert len(small.holdings(ids)) == 18
+    order = sorted(written, key=lambda each: -float(vector_of(each.text) @ vector_of("q")))
+    page = small.search(vector_of("q"), {}, limit=4)
+    rest = small.search(vector_of("q"), {}, limit=4, cursor=page.next_cursor)
+    assert [hit.article for hit in page.hits + rest.hits] == order[:7]
+    assert rest.next_cursor is None
+    words = small.search(vector_of("q"), {}, text="a", mode="lexical", limit=18).hits
+    assert {hit.article.id for hit in words} == {f"a{number}" for number in range(6)}
+    for each in written:
+        small.delete(each.id)
+    assert small.mend() == []
+    assert small.status().articles == 0
 
 
 def test_damage_is_found_and_mended(small: MilvusLibrary) -> None:
