@@ -134,30 +134,32 @@ class Ledger:
         """Return what is committed; None where the server contradicts itself, for it is starting, or for something was
         written in between.
         """
-        mine, before = tuple(self._mine), tuple(self._unsettled)
-        where = f"number >= {self._last} or state < {SETTLED}"
+        with self._lock:
+            last, mine, before = self._last, set(self._mine), set(self._unsettled)
+        where = f"number >= {last} or state < {SETTLED}"
         if before:  # what they removed is to be heard of, too
-            where += f" or {among('number', before)}"
-        records = self._server.query("changes", where, ["state", "heard"])
-        unsettled = [each["number"] for each in records if each["state"] < SETTLED]
-        done = [each for each in records if each["state"] >= COMMITTED]
-        if self._last and not any(each["number"] == self._last for each in records):
+            where += f" or {among('number', sorted(before))}"
+        records = {each["number"]: each for each in self._server.query("changes", where, ["state", "heard"])}
+        if last and last not in records:
             # The last one is always kept: the server has not taken in all that it holds.
             self._server.lose()
             return None
+        unsettled = [number for number, each in records.items() if each["state"] < SETTLED]
+        if unsettled:
+            told = self._server.by_key("changes", unsettled, ["state", "heard", "value"])
+            if len(told) < len(unsettled):
+                return None
+            records |= told  # which may be of a later moment
+        done = {number for number, each in records.items() if each["state"] >= COMMITTED}
+        for number in done:
+            self._server.hear(records[number]["heard"])
+        last = max([last, *done])
         with self._lock:
-            self._last = max([self._last, *(each["number"] for each in done)])
+            self._last = max(self._last, last)
             self._unsettled = self._unsettled.difference(before).union(unsettled)
-        for each in done:
-            self._server.hear(each["heard"])
-        if not unsettled:
-            return Committed(self._last, mine)
-        told = self._server.by_key("changes", unsettled, ["state", "value"])
-        if len(told) < len(unsettled):
-            return None
-        opened = tuple({*mine, *(number for number, each in told.items() if each["state"] == OPEN)})
-        writes = [Write.of(each) for each in told.values() if each["state"] == COMMITTED]
-        return Committed(self._last, opened, tuple(edition for write in writes for edition in write.replaced))
+        writes = [Write.of(each) for each in records.values() if each["state"] == COMMITTED]
+        replaced = tuple(edition for write in writes for edition in write.replaced)
+        return Committed(last, tuple(sorted((records.keys() | mine) - done)), replaced)
 
     def since(self, number: int, most: int | None = None) -> list[Write] | None:
         """Return the writes after one, in their order, at most so many; None where they are not all remembered."""
