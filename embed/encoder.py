@@ -69,6 +69,10 @@ class Encoder(Protocol):
         """
         ...
 
+    def token_ids(self, text: str) -> list[int]:
+        """Return of each token of `token_spans` its number in the model's vocabulary."""
+        ...
+
     def pooled(self, texts: Sequence[str], role: Role) -> list[Pooled | None]:
         """Return of each text all token vectors of which its vector is the mean, for `embed.explain`.
 

@@ -45,7 +45,7 @@ from index.records import (
     Status,
     cut,
 )
-from index.tokens import TokenSpace
+from index.tokens import QuestionTokens, TokenSpace
 from index.transfer import AnyLibrary, Origin, differing, giving, take
 from index.warmth import Sums
 
@@ -72,6 +72,7 @@ __all__ = [
     "Mode",
     "Neutral",
     "Status",
+    "QuestionTokens",
     "TokenSpace",
     # backups
     "Manifest",

@@ -27,7 +27,7 @@ from index.lexicon import Field, Lexicon
 from index.neutral import Neutral
 from index.scope import Allowed, among
 from index.store import damage
-from index.tokens import Stack, Tokens, TokenSpace, maxsim
+from index.tokens import QuestionTokens, Stack, Tokens, TokenSpace, maxsim, nearest, together
 from index.words import words
 
 Vectors = NDArray[np.float32]
@@ -78,13 +78,13 @@ class Source:
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A question as it is ranked: its neutral vector (dim,), language probabilities, text, and neutral token vectors
-    (t, width), None where there are none.
+    (t, width) with their weights, None where there are none.
     """
 
     vector: Vectors
     language: Mapping[str, float]
     text: str
-    tokens: Vectors | None
+    tokens: QuestionTokens | None
 
     def speaks(self, passages: Written) -> Values:
         """Return the probability (n,) that the question is in the language of each of the passages."""
@@ -144,6 +144,7 @@ class Background:
     """What is usual for a question, by kind of evidence."""
 
     meaning: Usual
+    maxsim: Usual
     late: Followed
     sounds: Usual
     words: Usual
@@ -229,9 +230,8 @@ class Hybrid:
         near = exact(vectors, asked.vector)
         compared = late = beyond = np.full(len(vectors), np.nan)
         if tokens is not None and asked.tokens is not None:
-            met = maxsim(asked.tokens, tokens)
-            compared, late = met.astype(np.float64), usual.late.standing(met, near, strangers)
-            beyond = usual.late.few.beyond(met, strangers.rows)
+            met = _compared(asked.tokens, nearest(asked.tokens.vectors, tokens))
+            compared, late, beyond = _standing(met, usual, near, strangers)
         evidence = Evidence(
             near.astype(np.float64),
             compared,
@@ -288,12 +288,11 @@ class Hybrid:
         """Return the evidence with what the tokens of these rows say besides, where there are any."""
         if self._tokens is None or asked.tokens is None:
             return evidence
-        compared = maxsim(asked.tokens, self.tokens(rows, source.catalogue, held))
+        met = _compared(asked.tokens, nearest(asked.tokens.vectors, self.tokens(rows, source.catalogue, held)))
         passages = Written.of(rows, source.catalogue.languages(rows))
         near = evidence.similarity.astype(np.float32)
-        usual = self.usual(asked, source).late
-        late, beyond = usual.standing(compared, near, passages), usual.few.beyond(compared, rows)
-        return replace(evidence, maxsim=compared.astype(np.float64), late=late, beyond=beyond)
+        compared, late, beyond = _standing(met, self.usual(asked, source), near, passages)
+        return replace(evidence, maxsim=compared, late=late, beyond=beyond)
 
     def usual(self, asked: Asked, source: Source) -> Background:
         """Return what is usual for a question."""
@@ -311,11 +310,15 @@ class Hybrid:
         compared = Written.of(sample.rows[places], sample.languages[places].tolist())
         return places, compared, Stack([own for own in tokens if len(own)])
 
-    def _late(self, asked: Asked, tokens: Vectors, source: Source) -> tuple[Rows, Written, Future[Vectors]]:
-        """Return the places of sampled passages, these, and how the question's tokens will be found in theirs."""
-        places, compared, stack = self._stacked.get(source.change, lambda: self._stack(self.sample(source), source))
+    def _late(self, asked: Asked, tokens: QuestionTokens, source: Source) -> tuple[Rows, Written, Future[Vectors]]:
+        """Return the places of sampled passages, these, and how the question will be found in their tokens (2, n)."""
+        places, written, stack = self._stacked.get(source.change, lambda: self._stack(self.sample(source), source))
+
+        def compared() -> Vectors:
+            return _compared(tokens, stack.nearest(tokens.vectors))
+
         key = (asked.key, source.change)
-        return places, compared, self._sampled_late.get(key, lambda: self._aside.submit(stack.maxsim, tokens))
+        return places, written, self._sampled_late.get(key, lambda: self._aside.submit(compared))
 
     def _near_to(self, source: Source) -> tuple[Written, Vectors]:
         """Return the sampled passages and their vectors."""
@@ -329,12 +332,13 @@ class Hybrid:
         sounds, words = (
             Usual.of(self._shared(asked, name, sample.rows, source, [None]), sample, *USUAL_LEXICAL) for name in FIELDS
         )
-        late, places, compared = np.zeros(0, np.float32), np.zeros(0, np.int64), sample.at(np.zeros(0, np.int64))
+        met, places, compared = np.zeros((2, 0), np.float32), np.zeros(0, np.int64), sample.at(np.zeros(0, np.int64))
         if self._tokens is not None and asked.tokens is not None:
             places, compared, comparing = self._late(asked, asked.tokens, source)
-            late = comparing.result()
-        few = Usual.of(late, compared, *USUAL_LATE)
-        return Background(meaning, Followed.of(few, late, near[places], compared, meaning), sounds, words)
+            met = comparing.result()
+        alike, few = (Usual.of(each, compared, *USUAL_LATE) for each in met)
+        late = Followed.of(few, met[1], near[places], compared, meaning)
+        return Background(meaning, alike, late, sounds, words)
 
     def tokens(self, rows: Rows, catalogue: Catalogue, held: Held) -> list[Tokens]:
         """Return the tokens of each row as they are kept; of a row that has none, none."""
@@ -382,6 +386,22 @@ class Hybrid:
         """Return the allowed rows that share terms with a question, best first."""
         rows = self._matches(asked, name, source, allowed).rows
         return rows if allowed is None else rows[among(rows, allowed)]
+
+
+def _compared(tokens: QuestionTokens, best: Vectors) -> Vectors:
+    """Return MaxSim by the best cosines (n, t) of a question's tokens, with all of them alike and by weight: (2, n)."""
+    return np.stack([together(best), together(best, tokens.weights)])
+
+
+def _standing(met: Vectors, usual: Background, near: Vectors, passages: Written) -> tuple[Values, Values, Values]:
+    """Return the evidence `maxsim`, `late` and `beyond` of passages (n,) by their MaxSim (2, n).
+
+    By weight they are ranked; whether they answer is told better where all tokens count alike
+    (benchmarks/results.md).
+    """
+    alike, late = met
+    standing = usual.late.standing(late, near, passages)
+    return alike.astype(np.float64), standing, usual.maxsim.beyond(alike, passages.rows)
 
 
 def bounded(standing: Values) -> Values:

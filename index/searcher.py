@@ -26,7 +26,7 @@ from index.ranking import WINDOWED, Opening, Ranking
 from index.records import Group, Hit, LibraryInfo, Mode, Page
 from index.scope import Allowed, among
 from index.tables import Vectors
-from index.tokens import TokenSpace
+from index.tokens import QuestionTokens, TokenSpace
 from index.warmth import Sums
 
 Answer = TypeVar("Answer")
@@ -96,7 +96,7 @@ class Searcher(ABC):
         wheres: Sequence[Filter | None] = (None,),
         mode: Mode = "dense",
         texts: Sequence[str] | None = None,
-        tokens: Sequence[Vectors] | None = None,
+        tokens: Sequence[QuestionTokens] | None = None,
     ) -> list[Rows]:
         """Return for each filter the rows (q, k) of the best passages for each query vector (q, dim), best first.
 
@@ -136,7 +136,7 @@ class Searcher(ABC):
         wheres: Sequence[Filter | None] = (None,),
         mode: Mode = "dense",
         texts: Sequence[str] | None = None,
-        tokens: Sequence[Vectors] | None = None,
+        tokens: Sequence[QuestionTokens] | None = None,
     ) -> tuple[Rows, Vectors]:
         """Return for each filter and query the row of the first hit, -1 where there is none, and how relevant it is,
         (filters, q) each: its relevance; in mode `raw`, and without calibration, its similarity. As `rank` otherwise.
@@ -213,7 +213,7 @@ class Searcher(ABC):
         min_relevance: float | None = None,
         cursor: str | None = None,
         text: str = "",
-        tokens: Vectors | None = None,
+        tokens: QuestionTokens | None = None,
         phrases: Sequence[str] = (),
         without: Sequence[str] = (),
         group: Group = "none",
@@ -271,7 +271,7 @@ class Searcher(ABC):
         least: float,
         where: Filter | None = None,
         text: str = "",
-        tokens: Vectors | None = None,
+        tokens: QuestionTokens | None = None,
         phrases: Sequence[str] = (),
         without: Sequence[str] = (),
     ) -> list[Hit]:
@@ -395,7 +395,7 @@ class Searcher(ABC):
         languages: Sequence[str],
         *,
         text: str,
-        tokens: Vectors | None,
+        tokens: QuestionTokens | None,
         passage_tokens: Sequence[bytes] | None,
     ) -> tuple[Vectors, NDArray[np.float64] | None]:
         """Return similarity and relevance (n,) of passages that are not in the library, as `search` tells them of its
@@ -422,7 +422,7 @@ class Searcher(ABC):
         k: int,
         *,
         text: str,
-        tokens: Vectors | None,
+        tokens: QuestionTokens | None,
     ) -> tuple[Evidence, Rows]:
         """Return what speaks for the passages nearest to a query under any of the filters, `k` under each, and their
         rows (n,), ascending. It is what `search` weighs; here it is for those who fit or study the weights.
@@ -449,11 +449,12 @@ class Searcher(ABC):
         language: Mapping[str, float],
         number: int,
         texts: Sequence[str] | None,
-        tokens: Sequence[Vectors] | None,
+        tokens: Sequence[QuestionTokens] | None,
     ) -> Asked:
         """Return a question as it is ranked."""
         space = self.token_space
-        small = space.query(tokens[number], language) if space and tokens is not None and len(tokens[number]) else None
+        own = tokens[number] if tokens is not None else None
+        small = QuestionTokens(space.query(own.vectors, language), own.weights) if space and own else None
         return Asked(vector, language, texts[number] if texts is not None else "", small)
 
 

@@ -61,6 +61,17 @@ class Tokens:
         return EIGHTS.take(self.codes.view("<u2")).view(np.int8)
 
 
+@dataclass(frozen=True, slots=True)
+class QuestionTokens:
+    """A question's token vectors (t, width), and how much each weighs (t,) where it is ranked by; None: alike."""
+
+    vectors: Vectors
+    weights: Vectors | None = None
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+
 class TokenSpace:
     """The map from a model's token vectors to the small neutral ones that are kept, and MaxSim over those."""
 
@@ -129,8 +140,8 @@ class Stack:
         self._filled = _filled(passages)
         self._pieces = list(_pieces(passages))
 
-    def maxsim(self, query: Vectors) -> Vectors:
-        """Return for each passage what `maxsim` does (n,)."""
+    def nearest(self, query: Vectors) -> Vectors:
+        """Return for each passage what `nearest` does (n, q)."""
         return _compared(query, self._filled, self._pieces)
 
 
@@ -139,6 +150,11 @@ def maxsim(query: Vectors, passages: Sequence[Tokens]) -> Vectors:
 
     NaN for a passage, or a query, of no tokens.
     """
+    return together(nearest(query, passages))
+
+
+def nearest(query: Vectors, passages: Sequence[Tokens]) -> Vectors:
+    """Return the cosine of each passage's nearest token to each of the query's (q, width): (n, q); NaN without any."""
     return _compared(query, _filled(passages), _pieces(passages))
 
 
@@ -183,12 +199,18 @@ def _compared(query: Vectors, filled: NDArray[np.bool_], pieces: Iterable[_Piece
         whole[: len(query)] = np.rint(query / step[:, None])
         packed = numkong.dots_pack(whole, dtype="int8")
         best[filled] = np.concatenate([piece.best(packed) for piece in pieces])[:, : len(query)] * step
-    return _together(best)
+    return best
 
 
-def _together(best: Vectors) -> Vectors:
-    """Return the root mean square (n,) of the best cosines (n, q) of a question's tokens; NaN where it has none."""
+def together(best: Vectors, weights: Vectors | None = None) -> Vectors:
+    """Return the root mean square (n,) of the best cosines (n, q) of a question's tokens, each by its weight (q,) if
+    any; NaN where it has none.
+    """
     if not best.shape[1]:
         return np.full(len(best), np.nan, np.float32)
-    found: Vectors = np.sqrt((np.maximum(best, 0) ** 2).mean(axis=1))
+    squares = np.maximum(best, 0) ** 2
+    if weights is not None:
+        # Not a product of matrices, whose last bit would depend on how many passages there are.
+        squares *= weights / weights.mean()
+    found: Vectors = np.sqrt(squares.mean(axis=1))
     return found

@@ -47,6 +47,7 @@ from index import (
     MilvusPlace,
     Mode,
     Passage,
+    QuestionTokens,
     Sizing,
     TokenSpace,
     cut,
@@ -61,6 +62,7 @@ from service.query import Query
 from service.reading import Draft, identity
 from service.reranking import Reranked, Reranking
 from service.why import Explanation, SentencesKept, Side, explained
+from service.wording import weights
 
 Action = Literal["added", "replaced", "unchanged"]
 Pool = list[tuple[Article, list[Passage], list[int]]]  # articles, their passages, and which of these to encode
@@ -122,13 +124,13 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Questions:
     """Questions ready to be ranked: vectors (n, dim) and, for each, its language probabilities, its text, and its token
-    vectors (t, token_dim) where the library compares them.
+    vectors (t, token_dim) with their weights where the library compares them.
     """
 
     vectors: NDArray[np.float32]
     languages: list[Mapping[str, float]]
     texts: list[str]
-    tokens: list[NDArray[np.float32]] | None
+    tokens: list[QuestionTokens] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,7 +471,7 @@ class Engine:
         space = self._compared()
         if space is None or question.tokens is None:
             return [None] * len(hits)
-        query = space.query(question.tokens[0], question.languages[0])
+        query = space.query(question.tokens[0].vectors, question.languages[0])
         cut = self._sentences.of(hits)
         kept = self.library.tokens([hit.row for hit, told in zip(hits, cut, strict=True) if told.only is None])
         found: list[tuple[int, int] | None] = []
@@ -561,7 +563,7 @@ class Engine:
     def _asked(self, text: str, guess: Guess) -> Questions:
         """Encode one question, with others that are asked meanwhile."""
         encoded = self._batching.encode(text, deadline.left())
-        tokens = None if encoded.tokens is None else [encoded.tokens]
+        tokens = None if encoded.tokens is None else [self._weighed(text, encoded.tokens)]
         return Questions(encoded.vector[None], [guess.probabilities], [text], tokens)
 
     @contextmanager
@@ -588,8 +590,13 @@ class Engine:
         kept: dict[int, NDArray[np.float32]] = {}
         compared = self._compared() is not None
         vectors = self.encoder.encode_queries(queries, kept.__setitem__ if compared else None)
-        tokens = [kept[place] for place in range(len(queries))] if compared else None
+        tokens = [self._weighed(text, kept[place]) for place, text in enumerate(queries)] if compared else None
         return Questions(vectors, [guess.probabilities for guess in guesses], list(queries), tokens)
+
+    def _weighed(self, text: str, tokens: NDArray[np.float32]) -> QuestionTokens:
+        """Return a question's token vectors with their weights; of one over the window the first alone."""
+        spans, ids = self.encoder.token_spans(text), self.encoder.token_ids(text)
+        return QuestionTokens(tokens, weights(text, spans[: len(tokens)], ids[: len(tokens)]))
 
     def _compared(self) -> TokenSpace | None:
         """Return the space in which the library compares token vectors; None where it has none, or the encoder."""

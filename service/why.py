@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 from embed import Encoder, Pooled, sentences, shares
 from index import Hit
-from index.words import tokens as pieces
-
-Span = tuple[int, int]
+from service.wording import Span, words
 
 # Passages whose sentences are remembered: less than a kilobyte each.
 REMEMBERED = 50_000
@@ -102,28 +100,9 @@ def _shares(text: Side, other: Side) -> list[Share]:
     return [Share(*text.seen((each.start, each.end)), each.share) for each in found]
 
 
-def _words(text: str, spans: Sequence[Span]) -> list[tuple[Span, list[int]]]:
-    """Return the words of a text, and for each the numbers of its tokens, whose characters are `spans`.
-
-    In a script without spaces, where nobody marked the words, each token is one.
-    """
-    found: dict[Span, list[int]] = {}
-    first = 0
-    for kind, start, end, _ in pieces(text):
-        while first < len(spans) and spans[first][1] <= start:
-            first += 1
-        for number in range(first, len(spans)):
-            low, high = max(start, spans[number][0]), min(end, spans[number][1])
-            if spans[number][0] >= end:
-                break
-            if low < high:
-                found.setdefault((low, high) if kind == "run" else (start, end), []).append(number)
-    return list(found.items())
-
-
 def _met(query: Side, passage: Side) -> list[Met]:
     """Return for each word of the question the passage's nearest; a word is the mean of its tokens."""
-    asked, there = (_words(side.text, side.pooled.spans) for side in (query, passage))
+    asked, there = (words(side.text, side.pooled.spans) for side in (query, passage))
     if not asked or not there:
         return []
     cosines = _means(query.vectors, asked) @ _means(passage.vectors, there).T

@@ -65,6 +65,10 @@ class ToyEncoder:
         """Return nothing: it has no token vectors."""
         return []
 
+    def token_ids(self, text: str) -> list[int]:  # noqa: ARG002
+        """Return nothing, as `token_spans` does."""
+        return []
+
     def pooled(self, texts: Sequence[str], role: Role) -> list[Pooled | None]:  # noqa: ARG002
         """Return the words of each text as its tokens, behind a special one."""
         return [self._pooled(text) for text in texts]

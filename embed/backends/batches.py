@@ -67,6 +67,12 @@ def edges(tokenizer: Any, prompt: str) -> tuple[int, int]:
     return own[0], len(encoding.ids) - own[-1] - 1
 
 
+def ids(tokenizer: Any, prompt: str, edges: tuple[int, int], text: str) -> list[int]:
+    """Return the number in the vocabulary of each token of the text's own; `edges` are those of the prompt."""
+    every: list[int] = tokenizer.encode(prompt + encodable(text)).ids
+    return every[edges[0] : len(every) - edges[1]]
+
+
 def spans(tokenizer: Any, prompt: str, edges: tuple[int, int], text: str) -> list[tuple[int, int]]:
     """Return the characters `[start, end)` of each token of the text's own, without white space around them.
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embed import cache
-from embed.backends.batches import KeepTokens, Role, by_length, edges, encodable, parts, spans, unit_mean
+from embed.backends.batches import KeepTokens, Role, by_length, edges, encodable, ids, parts, spans, unit_mean
 from embed.errors import BackendUnavailable
 from embed.explain import Pooled
 
@@ -151,6 +151,10 @@ class OpenVinoEncoder:
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Return for each token of a text its characters `[start, end)`, white space apart."""
         return spans(self._tokenizer, self._prompts["passage"], self._edges["passage"], text)
+
+    def token_ids(self, text: str) -> list[int]:
+        """Return the number of each token of a text in the vocabulary."""
+        return ids(self._tokenizer, self._prompts["passage"], self._edges["passage"], text)
 
     def pooled(self, texts: Sequence[str], role: Role) -> list[Pooled | None]:
         """Return of each text all token vectors of which its vector is the mean; None where it is not."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embed.backends.batches import KeepTokens, Role, by_length, edges, encodable, parts, spans, unit, unit_mean
+from embed.backends.batches import KeepTokens, Role, by_length, edges, encodable, ids, parts, spans, unit, unit_mean
 from embed.errors import BackendUnavailable, ModelUnavailable
 from embed.explain import Pooled
 
@@ -94,6 +94,12 @@ class TorchEncoder:
         if not self.token_dim:
             return []
         return spans(self._tokenizer, self.prompts["passage"], self._edges["passage"], text)
+
+    def token_ids(self, text: str) -> list[int]:
+        """Return the number of each token of a text in the vocabulary."""
+        if not self.token_dim:
+            return []
+        return ids(self._tokenizer, self.prompts["passage"], self._edges["passage"], text)
 
     def pooled(self, texts: Sequence[str], role: Role) -> list[Pooled | None]:
         """Return of each text all token vectors of which its vector is the mean; None where it is not."""

@@ -111,6 +111,15 @@ def test_token_spans_are_the_words(encoders: dict[str, Encoder]) -> None:
     assert encoders["toy"].token_spans("water") == []
 
 
+def test_token_ids_are_those_of_the_spans(encoders: dict[str, Encoder]) -> None:
+    """The same token has the same number, in any company, and prompt and special tokens have none there."""
+    for kind in ("torch", "openvino"):
+        first, second, third = encoders[kind].token_ids("water পানি water")
+        assert first == third != second
+        assert encoders[kind].token_ids("water") == [first]
+    assert encoders["toy"].token_ids("water") == []
+
+
 def test_tokens_of_both_backends_agree(encoders: dict[str, Encoder]) -> None:
     """Also of a passage over the window, whose tokens are those of its parts."""
     texts = ["water in the river", "flood of rain", "water " * 60]

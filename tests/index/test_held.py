@@ -6,7 +6,7 @@ import numpy as np
 
 from index import Library, changes
 from index.held import Held
-from index.tokens import Tokens
+from index.tokens import QuestionTokens, Tokens
 from tests.index.samples import article, passages, units
 from tests.index.test_hybrid import DEPTH, FAR, known
 
@@ -62,6 +62,7 @@ def test_a_search_compares_the_tokens_that_are_there_now(folder: Path) -> None:
         space = library.token_space
         assert space is not None
         question = FAR * units(1007, 12, DEPTH)
+        asked = QuestionTokens(question)
 
         def add(language: str, number: int) -> None:
             written = article("a", "text", language=language)
@@ -71,7 +72,7 @@ def test_a_search_compares_the_tokens_that_are_there_now(folder: Path) -> None:
             )
 
         def similarity() -> float:
-            (hit,) = library.search(units(99, 1, DEPTH)[0], {"en": 1.0}, mode="hybrid", tokens=question).hits
+            (hit,) = library.search(units(99, 1, DEPTH)[0], {"en": 1.0}, mode="hybrid", tokens=asked).hits
             kept = library.tokens([hit.row])[hit.row]
             return float(space.cosines(space.query(question, {"en": 1.0}), kept).diagonal().mean())
 

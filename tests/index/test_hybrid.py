@@ -9,6 +9,7 @@ import pytest
 from index import DamagedLibrary, Library, NotCalibrated
 from index.hybrid import WINDOW, Remembered
 from index.ranking import MOST_LEXICAL
+from index.tokens import QuestionTokens
 from tests.index.samples import article, open_library, passages, put, units, vector_of
 
 MODEL, DEPTH = "intfloat/multilingual-e5-small", 384
@@ -137,7 +138,7 @@ def fill(library: Library, count: int = 30) -> None:
 
 def first(library: Library) -> str:
     """Return the article that comes first for a question whose tokens are those of a7."""
-    tokens = FAR * units(1007, 12, DEPTH)
+    tokens = QuestionTokens(FAR * units(1007, 12, DEPTH))
     hits = library.search(units(99, 1, DEPTH)[0], {"en": 1.0}, mode="hybrid", tokens=tokens).hits
     return hits[0].article.id
 
@@ -188,7 +189,7 @@ def test_what_is_usual_follows_an_article_to_another_language(folder: Path) -> N
     """Relevance is what a process tells that opens the library afterwards."""
 
     def relevance(library: Library) -> float | None:
-        tokens = FAR * units(1007, 12, DEPTH)
+        tokens = QuestionTokens(FAR * units(1007, 12, DEPTH))
         return library.search(units(99, 1, DEPTH)[0], {"en": 1.0}, mode="hybrid", tokens=tokens).hits[0].relevance
 
     with known(folder) as library:
@@ -243,7 +244,7 @@ def test_relevance_is_the_same_on_every_page_and_for_any_limit(folder: Path) -> 
     """One passage has one relevance for one question."""
     with known(folder) as library:
         fill(library, 80)
-        question, tokens = units(99, 1, DEPTH)[0], FAR * units(1007, 12, DEPTH)
+        question, tokens = units(99, 1, DEPTH)[0], QuestionTokens(FAR * units(1007, 12, DEPTH))
 
         def relevances(limit: int) -> dict[str, float | None]:
             found: dict[str, float | None] = {}

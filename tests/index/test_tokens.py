@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 from index.neutral import TokenPriors
-from index.tokens import Stack, Tokens, TokenSpace, maxsim
+from index.tokens import Stack, Tokens, TokenSpace, maxsim, nearest, together
 from tests.index.samples import units
 
 WIDTH, LANGUAGES = 64, ("bn", "en")
@@ -68,9 +68,9 @@ def test_a_stack_of_passages_has_the_scores_of_each(space: TokenSpace, kept: lis
     stack = Stack([none, *kept, none])
     for seed in (1, 2):
         query = units(seed, 5, space.width)
-        np.testing.assert_allclose(stack.maxsim(query), maxsim(query, [none, *kept, none]), atol=1e-6)
-    assert np.isnan(stack.maxsim(np.zeros((0, space.width), np.float32))).all()
-    assert Stack([]).maxsim(query).shape == (0,)
+        np.testing.assert_allclose(together(stack.nearest(query)), maxsim(query, [none, *kept, none]), atol=1e-6)
+    assert np.isnan(together(stack.nearest(np.zeros((0, space.width), np.float32)))).all()
+    assert Stack([]).nearest(query).shape == (0, len(query))
 
 
 def test_a_token_of_nothing_finds_nothing(kept: list[Tokens]) -> None:
@@ -110,6 +110,19 @@ def test_what_languages_have_of_their_own_is_gone(space: TokenSpace) -> None:
     assert maxsim(query, [passage])[0] > 0.9
     unknown = space.query(english, {})
     assert maxsim(unknown, [passage])[0] < maxsim(query, [passage])[0]
+
+
+def test_a_token_counts_by_its_weight(space: TokenSpace) -> None:
+    """The score is the root of the weighted mean square of the best cosines, of which none is negative."""
+    best = np.array([[0.8, 0.1, -0.4], [0.2, 0.5, 0.6]], np.float32)
+
+    np.testing.assert_allclose(together(best), np.sqrt([0.65 / 3, 0.65 / 3]), rtol=1e-6)
+    np.testing.assert_allclose(
+        together(best, np.array([4, 0, 1], np.float32)), np.sqrt([2.56 / 5, 0.52 / 5]), rtol=1e-6
+    )
+    there = space.read(space.compress(units(9, 5, WIDTH), "bn"))
+    query = space.query(units(8, 3, WIDTH), {"en": 1.0})
+    np.testing.assert_allclose(nearest(query, [there])[0], (space.restore(there) @ query.T).max(axis=0), atol=0.005)
 
 
 def test_other_means_are_another_space(space: TokenSpace) -> None:
