@@ -45,14 +45,13 @@ class Kind:
 
 def empty(library: AnyLibrary) -> None:
     """Delete all articles."""
-    ids = list(library.contents())
     if isinstance(library, Library):
-        for id in ids:
+        for id in list(library.contents()):
             library.delete(id)
-    elif ids:
-        # All in one step.
-        with library.writing():
-            editions = [each["edition"] for each in library._editions(ids).values()]
+        return
+    with library.writing():  # who may write sees all that others wrote
+        editions = [each["edition"] for each in library._editions(list(library.contents())).values()]
+        if editions:  # all in one step
             write = library._ledger.begin([], editions)
             library._ledger.commit(write)
             library._ledger.settle(write)
