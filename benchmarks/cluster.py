@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from index import Library
+from index import AnyLibrary, Library
 from service import cluster
 from service.engine import Engine
 from service.reading import Draft
@@ -73,10 +73,11 @@ def kill_one(done: Path, pools: int, killed: list[int], over: threading.Event) -
             return
 
 
-def vectors(library: Library) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+def vectors(library: AnyLibrary) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
     """Return by passage the vector that is stored."""
     from index import tables
 
+    assert isinstance(library, Library)
     found = {}
     with library._store.reading() as connection:
         for (id,) in connection.execute("SELECT id FROM articles"):

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.progress import track
@@ -78,7 +79,7 @@ def main() -> None:
     encoder = load_encoder(DEFAULT_MODEL)
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.data or Path(scratch)
-        named = {"model": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim}
+        named: dict[str, Any] = {"model": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim}
         library = Library.open(folder, **named, late_interaction=not given.no_tokens)
         with Engine(encoder, library) as engine:
             if not library.status().passages:
