@@ -596,6 +596,8 @@ class Engine:
     def _weighed(self, text: str, tokens: NDArray[np.float32]) -> QuestionTokens:
         """Return a question's token vectors with their weights; of one over the window the first alone."""
         spans, ids = self.encoder.token_spans(text), self.encoder.token_ids(text)
+        if min(len(spans), len(ids)) < len(tokens):
+            return QuestionTokens(tokens)  # vectors that are not of these tokens
         return QuestionTokens(tokens, weights(text, spans[: len(tokens)], ids[: len(tokens)]))
 
     def _compared(self) -> TokenSpace | None:

@@ -18,6 +18,7 @@ from index import (
     Library,
     MilvusLibrary,
     Mode,
+    QuestionTokens,
     giving,
     parse_filter,
     take,
@@ -96,7 +97,7 @@ def asked(number: int) -> dict[str, Any]:
         "query": units(500 + number, 1, KNOWN["dim"])[0],
         "language": languages[number % 3],
         "text": ("water 7 Putin", "नदी", "bank of the river")[number % 3],
-        "tokens": FAR * units(9001 + number, 5, KNOWN["dim"]),
+        "tokens": QuestionTokens(FAR * units(9001 + number, 5, KNOWN["dim"])),
     }
 
 
