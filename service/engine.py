@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ from embed import (
     split,
 )
 from index import (
+    Action,
     Addition,
     AnyLibrary,
     Article,
@@ -64,7 +65,6 @@ from service.reranking import Reranked, Reranking
 from service.why import Explanation, SentencesKept, Side, explained
 from service.wording import weights
 
-Action = Literal["added", "replaced", "unchanged"]
 Pool = list[tuple[Article, list[Passage], list[int]]]  # articles, their passages, and which of these to encode
 
 # Vectors of passages, and the bytes of their token vectors by place.
@@ -196,63 +196,27 @@ class Engine:
 
         Raises `embed.ModelUnavailable`, `index.ModelMismatch`, `index.DamagedLibrary` and their kin.
         """
-        if milvus is not None:
-            return cls._in_milvus(
-                milvus,
-                lambda name: load_encoder(name, backend, cache=cache, report=report, progress=progress),
-                model=model,
-                read_only=read_only,
-                late_interaction=late_interaction,
-                query_cache_bytes=query_cache_bytes,
-                reranking=Reranking(load_reranker(reranker, cache=cache), rerank_seconds) if reranker else None,
-            )
         folder = generations.folder(folder, generation)
-        known = Library.describe(folder)
+        known = Library.describe(folder) if milvus is None else MilvusLibrary.describe(milvus)
         name = model or (known.model if known else DEFAULT_MODEL)
         if known:
             known.check_model(name)
         reranking = Reranking(load_reranker(reranker, cache=cache), rerank_seconds) if reranker else None
         encoder = load_encoder(name, backend, cache=cache, report=report, progress=progress)
-        library = Library.open(
-            folder,
-            model=encoder.name,
-            fingerprint=encoder.fingerprint,
-            dim=encoder.dim,
-            read_only=read_only,
-            late_interaction=late_interaction,
-            warming=warming,
-            following=following,
-        )
+        opening: dict[str, Any] = {
+            "model": encoder.name,
+            "fingerprint": encoder.fingerprint,
+            "dim": encoder.dim,
+            "read_only": read_only,
+            "late_interaction": late_interaction,
+        }
+        library: AnyLibrary
+        if milvus is None:
+            library = Library.open(folder, **opening, warming=warming, following=following)
+        else:
+            library = MilvusLibrary.open(milvus, **opening)
         if sizing:
             library.sizing = sizing
-        return cls(encoder, library, query_cache_bytes=query_cache_bytes, reranking=reranking)
-
-    @classmethod
-    def _in_milvus(
-        cls,
-        place: MilvusPlace,
-        load: Callable[[str], Encoder],
-        *,
-        model: str | None,
-        read_only: bool,
-        late_interaction: bool,
-        query_cache_bytes: int,
-        reranking: Reranking | None,
-    ) -> Self:
-        """Open the library at a place in Milvus, made if absent, with the model it was built with."""
-        known = MilvusLibrary.describe(place)
-        name = model or (known.model if known else DEFAULT_MODEL)
-        if known:
-            known.check_model(name)
-        encoder = load(name)
-        library = MilvusLibrary.open(
-            place,
-            model=encoder.name,
-            fingerprint=encoder.fingerprint,
-            dim=encoder.dim,
-            read_only=read_only,
-            late_interaction=late_interaction,
-        )
         return cls(encoder, library, query_cache_bytes=query_cache_bytes, reranking=reranking)
 
     def add(

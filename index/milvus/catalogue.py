@@ -269,14 +269,11 @@ class Cards:
     def told(self, numbers: Sequence[int]) -> dict[int, Told]:
         """Return by edition how articles begin."""
         articles = self.articles(numbers)
-        of: dict[int, list[Record]] = {number: [] for number in numbers}
-        for each in self.server.having("passages", "edition", list(numbers), ["edition", "position", "start", "stop"]):
-            of[each["edition"]].append(each)
         found = {}
-        for number, passages in of.items():
+        for number, passages in by_edition(self.server, numbers, ["position", "start", "stop"]).items():
             if not passages:
                 raise Gone(f"The passages of article {articles[number].id!r}")
-            first = sorted(passages, key=lambda each: each["position"])[:LEADING]
+            first = passages[:LEADING]
             text = articles[number].text
             texts = [text[each["start"] : each["stop"]] for each in first]
             found[number] = Told(articles[number].language, [each["row"] for each in first], texts)
@@ -292,8 +289,7 @@ class Cards:
 
     def some_rows(self) -> Rows:
         """Return rows to draw a sample from (`index.background`): the first by chance, all if they are few."""
-        size = self.server.count("passages", self.now.exact)
-        share = 1.0
+        size, share = len(self.index), 1.0
         if size > MOST:
             share = 1.3 * SAMPLE / size
         while True:
@@ -309,6 +305,15 @@ class Cards:
 
     def _articles(self, editions: list[int]) -> dict[int, Article]:
         return articles_of(self.server, editions)
+
+
+def by_edition(server: Server, editions: Sequence[int], fields: Sequence[str]) -> dict[int, list[Record]]:
+    """Return by edition the passages that are stored, in their order, with these fields and `position`."""
+    of: dict[int, list[Record]] = {edition: [] for edition in editions}
+    stored = server.having("passages", "edition", list(editions), ["edition", "position", *fields])
+    for each in sorted(stored, key=lambda each: each["position"]):
+        of[each["edition"]].append(each)
+    return of
 
 
 def articles_of(server: Server, editions: Sequence[int]) -> dict[int, Article]:

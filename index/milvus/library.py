@@ -2,7 +2,6 @@
 
 import base64
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from index import inspection, warmth
 from index.catalogue import Catalogue
 from index.changes import Change
-from index.dates import interval
+from index.dates import EPOCH, MICROSECOND, interval
 from index.dense import Sizing
 from index.errors import (
     ArticleNotFound,
@@ -41,6 +40,7 @@ from index.milvus.catalogue import (
     MilvusIndex,
     Newer,
     behind,
+    by_edition,
     code_of,
     damaged,
     lot_of,
@@ -137,12 +137,11 @@ class MilvusLibrary(Searcher):
     def __init__(self, server: Server, ledger: Ledger, info: LibraryInfo, sums: Mapping[Side, Sums]) -> None:
         """Not for callers: `MilvusLibrary.open` makes one."""
         super().__init__(info, sums.get("passages", Sums()), sums.get("queries", Sums()))
-        self._server, self._ledger, self._info = server, ledger, info
+        self._server, self._ledger = server, ledger
         self._memory = Memory()
         self._lexical = FollowedLexicon(server, ledger)
         self._values: dict[str, set[str]] = {}  # that facets count, as far as it is known that they are noted
         self._counting = ThreadPoolExecutor(COUNTING, "counting")
-        self._lock = threading.Lock()
         self.read_only = False
         # Of a library on disk, where it lies.
         self.folder: Path | None = None
@@ -296,10 +295,8 @@ class MilvusLibrary(Searcher):
         if not where and not phrases and not without:
             return None
         assert isinstance(source.catalogue, Cards)
-        asked = [source.catalogue.now.expression, expression(where)]
-        asked += [told(source.lexicon.phrase(phrase)) for phrase in phrases]
-        asked += [f"not ({told(source.lexicon.phrase(words))})" for words in without]
-        return Conditions(self._server, both(*asked))
+        said = _said(source, phrases, without)
+        return Conditions(self._server, both(source.catalogue.now.expression, expression(where), said))
 
     def facets(
         self, where: Filter | None = None, *, phrases: Sequence[str] = (), without: Sequence[str] = ()
@@ -315,8 +312,7 @@ class MilvusLibrary(Searcher):
         source = self._source(now, "dense", lexical=bool(phrases or without))
         known = {name: sorted(self._ledger.remembered(name))[:COUNTED] for name in FACETS}
         asked: list[tuple[str, str, str]] = []
-        said = [told(source.lexicon.phrase(each)) for each in phrases]
-        said += [f"not ({told(source.lexicon.phrase(each))})" for each in without]
+        said = _said(source, phrases, without)
         for name in FACETS:
             others = both(now.exact, expression(where.without(name)))
             asked += [(name, value, both(others, _valued(name, value))) for value in known[name]]
@@ -327,7 +323,7 @@ class MilvusLibrary(Searcher):
                 return Count(
                     value, self._server.count("passages", condition), self._server.count("articles", condition)
                 )
-            found = self._server.query("passages", both(condition, *said), ["edition"])
+            found = self._server.query("passages", both(condition, said), ["edition"])
             return Count(value, len(found), len({each["edition"] for each in found}))
 
         counted: dict[str, list[Count]] = {name: [] for name in FACETS}
@@ -562,10 +558,8 @@ class MilvusLibrary(Searcher):
         """Return by edition what is stored of articles, looking at all of it."""
         editions = [each["edition"] for each in known]
         articles = sound_articles(self._server, known)
-        of: dict[int, list[Record]] = {edition: [] for edition in editions}
-        fields = ["edition", "passage", "article", "position", "start", "stop", "checksum", "tokens", "tokens_checksum"]
-        for each in self._server.having("passages", "edition", editions, [*fields, "vector"]):
-            of[each["edition"]].append(each)
+        fields = ["passage", "article", "position", "start", "stop", "checksum", "tokens", "tokens_checksum", "vector"]
+        of = by_edition(self._server, editions, fields)
         raw = {each["row"]: vector(each) for each in self._server.having("raw", "edition", editions, ["vector"])}
         found = {}
         for each in known:
@@ -752,14 +746,10 @@ class MilvusLibrary(Searcher):
     def _held(self, cards: Cards, editions: Sequence[int]) -> list[Holding]:
         """Return editions with all that is of them; raises Gone, DamagedLibrary."""
         articles = cards.articles(editions)
-        fields = ["edition", "passage", "tokens", "tokens_checksum", "position"]
-        of: dict[int, list[Record]] = {edition: [] for edition in editions}
-        for each in self._server.having("passages", "edition", editions, fields):
-            of[each["edition"]].append(each)
+        of = by_edition(self._server, editions, ["passage", "tokens", "tokens_checksum", "position"])
         read = cards.read([each["row"] for stored in of.values() for each in stored])
         found = []
         for edition, stored in of.items():
-            stored.sort(key=lambda each: each["position"])
             rows = [each["row"] for each in stored]
             vectors = np.array([read[row][2] for row in rows], np.float32).reshape(len(rows), self.dim)
             codes = [code_of(each["row"], each) if each["tokens"] else None for each in stored]
@@ -928,6 +918,12 @@ def _sums(ledger: Ledger) -> dict[Side, Sums]:
     return {side: Sums(seen) for side, seen in found.items()}
 
 
+def _said(source: Source, phrases: Sequence[str], without: Sequence[str]) -> str:
+    """Return the expression of the passages in which all phrases occur, and none of the words that must not."""
+    having = [told(source.lexicon.phrase(each)) for each in phrases]
+    return both(*having, *(f"not ({told(source.lexicon.phrase(each))})" for each in without))
+
+
 def _valued(name: str, value: str) -> str:
     """Return the expression that an article has a value of a facet."""
     if name == "year":
@@ -938,8 +934,6 @@ def _valued(name: str, value: str) -> str:
 
 def _year(moment: int) -> str:
     """Return the year of a moment in microseconds since 1970 UTC."""
-    from index.dates import EPOCH, MICROSECOND
-
     return f"{(EPOCH + moment * MICROSECOND).year:04d}"
 
 

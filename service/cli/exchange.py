@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,7 +26,7 @@ from service.cli.completion import TABLES, one_of
 from service.cli.terminal import bar, clean, out, told
 
 if TYPE_CHECKING:
-    from index import AnyLibrary, LibraryInfo, MilvusPlace, Origin
+    from index import AnyLibrary, MilvusPlace, Origin
 
 
 @app.command("export")
@@ -144,30 +144,18 @@ def _receiving(place: "Path | MilvusPlace", origin: "Origin") -> "AnyLibrary":
     """Open the library that takes another in, made where there is none; raises ModelMismatch where it cannot."""
     from index import Library, MilvusLibrary, generations
 
-    if not isinstance(place, Path):
-        _fits(origin, MilvusLibrary.describe(place))
-        return MilvusLibrary.open(
-            place,
-            model=origin.model,
-            fingerprint=origin.fingerprint,
-            dim=origin.dim,
-            late_interaction=bool(origin.tokens),
-        )
-    folder = generations.folder(place)
-    info = Library.describe(folder)
-    _fits(origin, info)
-    return Library.open(
-        folder,
-        model=origin.model,
-        fingerprint=origin.fingerprint,
-        dim=origin.dim,
-        late_interaction=bool(origin.tokens),
-        warming=origin.warming if info is None else None,
-    )
-
-
-def _fits(origin: "Origin", info: "LibraryInfo | None") -> None:
+    place = generations.folder(place) if isinstance(place, Path) else place
+    info = Library.describe(place) if isinstance(place, Path) else MilvusLibrary.describe(place)
     if info is None:
         origin.known()
     else:
         origin.fits(info)
+    opening: dict[str, Any] = {
+        "model": origin.model,
+        "fingerprint": origin.fingerprint,
+        "dim": origin.dim,
+        "late_interaction": bool(origin.tokens),
+    }
+    if isinstance(place, Path):
+        return Library.open(place, **opening, warming=origin.warming if info is None else None)
+    return MilvusLibrary.open(place, **opening)

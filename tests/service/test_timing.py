@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from embed import KeepTokens
-from index import Addition, Library
-from service.engine import FIRST_POOL, Action, Engine
+from index import Action, Addition, Library
+from service.engine import FIRST_POOL, Engine
 from service.settings import Settings
 from service.web.app import create_app
 from service.web.state import State
