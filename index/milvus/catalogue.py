@@ -110,11 +110,15 @@ class Memory:
 
 
 class Conditions:
-    """The passages that an expression lets through: an `index.scope.Scope` of a `MilvusIndex`."""
+    """The passages that an expression lets through: an `index.scope.Scope` of a `MilvusIndex`.
+
+    It is made for one search, or for many questions that are put together; a row is asked after once.
+    """
 
     def __init__(self, server: Server, where: str) -> None:
         self._server, self.where = server, where
         self._size: int | None = None
+        self._told: dict[int, bool] = {}
 
     def __len__(self) -> int:
         if self._size is None:
@@ -123,10 +127,12 @@ class Conditions:
 
     def among(self, rows: Rows) -> NDArray[np.bool_]:
         """Tell of each row (n,) whether it is one of them."""
-        if not len(rows):
-            return np.zeros(0, np.bool_)
-        found = self._server.query("passages", both(self.where, among("row", rows.tolist())), ["row"])
-        return np.isin(rows, [each["row"] for each in found])
+        asked = rows.tolist()
+        if unknown := [row for row in asked if row not in self._told]:
+            found = self._server.query("passages", both(self.where, among("row", unknown)), ["row"])
+            here = {each["row"] for each in found}
+            self._told |= {row: row in here for row in unknown}
+        return np.array([self._told[row] for row in asked], np.bool_)
 
 
 def told(rows: Rows) -> str:
