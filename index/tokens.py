@@ -123,6 +123,8 @@ class TokenSpace:
 
     def cosines(self, query: Vectors, tokens: Tokens) -> Vectors:
         """Return how near each kept token is to each of a question's (q, width): (t, q)."""
+        if not len(tokens):
+            return np.zeros((0, len(query)), np.float32)
         steps = tokens.steps()
         lengths = np.sqrt(np.asarray(numkong.dot(steps, steps))).astype(np.float32)
         found: Vectors = (steps.astype(np.float32) @ query.T) / lengths[:, None]

@@ -60,6 +60,7 @@ def test_a_passage_without_tokens_has_no_score(space: TokenSpace, kept: list[Tok
     assert np.isnan(maxsim(query, [none, kept[0], none, kept[4]])).tolist() == [True, False, True, False]
     assert np.isnan(maxsim(query, [none])).all()
     assert np.isnan(maxsim(query[:0], kept)).all()
+    assert space.cosines(query, none).shape == (0, 5)
 
 
 def test_a_stack_of_passages_has_the_scores_of_each(space: TokenSpace, kept: list[Tokens]) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -6,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from embed import KeepTokens, Pooled, UnknownLanguage
+from embed import Encoder, KeepTokens, Pooled, UnknownLanguage
 from embed.backends.batches import Role
-from index import InvalidFilter, Library
+from index import InvalidFilter, Library, Page
 from service.engine import POOL, Engine, Questions, answered
 from service.reading import Draft
 from tests.fakes import ToyEncoder
@@ -241,3 +242,28 @@ def test_answered_questions_count_for_the_means_where_warming_is_on(tmp_path: Pa
                 engine.search("নদী", query_language="bn", limit=1, cursor=answer.next_cursor)
         with Library.open(folder, model="toy", fingerprint="toy-1", dim=32) as library:
             assert {code: each.queries for code, each in library.status().warmth.items() if each.queries} == kept
+
+
+@pytest.mark.model
+def test_a_hit_that_is_replaced_meanwhile_is_told_without_its_best_sentence(
+    model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer may replace an article after a search has found it: the search answers with what it found."""
+    draft = Draft("The river rose at night. Two bridges were closed. Schools open again on Monday.", id="flood")
+    given: dict[str, Any] = {"model": model.name, "fingerprint": model.fingerprint, "dim": model.dim}
+    with Engine(model, Library.open(tmp_path, **given)) as engine:
+        list(engine.add([draft]))
+        (before,) = engine.search("Which bridges are closed?").sentences
+        found = engine.library.search
+
+        def replaced(*asked: Any, **named: Any) -> Page:
+            page = found(*asked, **named)
+            list(engine.add([replace(draft, text="Nothing happened. Nobody came. All stayed as it was.")]))
+            return page
+
+        monkeypatch.setattr(engine.library, "search", replaced)
+        answer = engine.search("Which bridges are closed?")
+
+    assert before == (25, 49)
+    assert [hit.passage.text for hit in answer.hits] == [draft.text]
+    assert answer.sentences == [None]
