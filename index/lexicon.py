@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from index.changes import Rows
 from index.scope import Allowed, among
 from index.sounds import terms_of
-from index.words import tokens, words, words_of
+from index.words import LONGEST, tokens, words, words_of, written
 
 if TYPE_CHECKING:
     import tantivy
@@ -49,13 +49,16 @@ def document(row: int, text: str) -> tantivy.Document:
     """Return a passage as it is indexed."""
     import tantivy
 
-    pieces = list(tokens(text))
-    said = {
-        "row": row,
-        "sounds": " ".join(terms_of(pieces)),
-        "words": " ".join(term for _, _, term in words_of(text, pieces)),
-    }
-    return tantivy.Document.from_dict(said, schema())
+    pieces = [_terms(piece) if len(piece) <= LONGEST else _terms.__wrapped__(piece) for piece in written(text)]
+    sounds, words = (" ".join(filter(None, terms)) for terms in zip(*pieces, strict=True)) if pieces else ("", "")
+    return tantivy.Document.from_dict({"row": row, "sounds": sounds, "words": words}, schema())
+
+
+@lru_cache(maxsize=1 << 16)  # most words of a passage have been in one before
+def _terms(piece: str) -> tuple[str, str]:
+    """Return the sounds and the words of what `written` gave."""
+    pieces = list(tokens(piece))
+    return " ".join(terms_of(pieces)), " ".join([term for _, _, term in words_of(piece, pieces)])
 
 
 class Lexicon:

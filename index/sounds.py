@@ -80,6 +80,17 @@ _FOLDINGS = (
 _SINGLE = str.maketrans("cqwz", "kkvj", "aeiouy")
 
 
+class _Ascii(dict[int, str]):
+    """The small ASCII letters that each character is written in, by its code point; a word's are those of each."""
+
+    def __missing__(self, code: int) -> str:
+        letters = self[code] = anyascii(chr(code)).lower()
+        return letters
+
+
+_ASCII = _Ascii()
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """A sound key, and the span `[start, end)` in code points of the word that it is of."""
@@ -151,7 +162,7 @@ def _readings(word: str) -> Iterator[str]:
 
 
 def _letters(word: str) -> str:
-    letters = (word if word.isascii() else anyascii(word)).lower()
+    letters = word.lower() if word.isascii() else word.translate(_ASCII)
     return letters if letters.isalpha() else _NO_LETTERS.sub("", letters)
 
 

@@ -31,16 +31,15 @@ _JOINERS = r"\u00ad\u200c\u200d\u2060"
 # What parts groups of digits, and decimals. A plain space parts numbers: "in 2010 500 came".
 _SEPARATORS = r".,'’٫٬\u00a0\u202f\u2009"
 
-_TOKENS = regex.compile(
-    rf"""(?V1)
-      (?P<number> \p{{Nd}}++ (?: [{_SEPARATORS}] \p{{Nd}}++ )*+ )
-    | (?P<sign> \p{{No}} )
-    | (?P<run> {_RUNS} )
-    | (?P<word> [[\p{{L}}\p{{Nl}}]--{_UNSPACED}]
-        (?: [[\p{{L}}\p{{M}}\p{{Nl}}]--{_UNSPACED}]++ | [{_JOINERS}]++ (?= [[\p{{L}}\p{{M}}]--{_UNSPACED}] ) )*+ )
-    """,
-    regex.VERBOSE,
-)
+_KINDS = {
+    "number": rf"\p{{Nd}}++ (?: [{_SEPARATORS}] \p{{Nd}}++ )*+",
+    "sign": r"\p{No}",
+    "run": _RUNS,
+    "word": rf"""[[\p{{L}}\p{{Nl}}]--{_UNSPACED}]
+        (?: [[\p{{L}}\p{{M}}\p{{Nl}}]--{_UNSPACED}]++ | [{_JOINERS}]++ (?= [[\p{{L}}\p{{M}}]--{_UNSPACED}] ) )*+""",
+}
+_TOKENS = regex.compile("(?V1)" + "|".join(f"(?P<{kind}> {form} )" for kind, form in _KINDS.items()), regex.VERBOSE)
+_WRITTEN = regex.compile("(?V1)" + "|".join(_KINDS.values()), regex.VERBOSE)
 _DIGITS = regex.compile(r"\p{Nd}+")
 _CLUSTERS = regex.compile(r"\X")
 
@@ -90,6 +89,12 @@ def words_of(text: str, pieces: Iterable[Token]) -> list[Word]:
     return found
 
 
+def written(text: str) -> list[str]:
+    """Return what `tokens` cuts a text into, as it is written: each has the same tokens by itself."""
+    found: list[str] = _WRITTEN.findall(text)
+    return found
+
+
 def tokens(text: str) -> Iterator[Token]:
     """Yield the pieces of a text in order, none of which overlap; see `words`."""
     for match in _TOKENS.finditer(text):
@@ -114,12 +119,18 @@ def spelling(word: str) -> str:
     Folding case can undo a composition, so it is composed once more
     (https://www.unicode.org/reports/tr15/, section 1.1; Unicode Standard, section 3.13).
     """
+    return _spelt(word)[:LONGEST]
+
+
+def _spelt(word: str) -> str:
     if word.isascii():
-        return word.lower()[:LONGEST]
+        return word.lower()
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", word).casefold())
+    if folded.isalpha() and "\u0640" not in folded:  # nothing that is left out, and sooner told
+        return folded
     # The dotted capital I of Turkish leaves its dot behind where case is folded.
     spelt: str = _NOT_SPELT.sub("", _LEFT_OUT.sub("", folded).replace("i̇", "i"))
-    return spelt[:LONGEST]
+    return spelt
 
 
 def numbers(written: str) -> list[tuple[int, int, str]]:
@@ -171,9 +182,10 @@ def _ascii(digits: str) -> str:
 
 def _pairs(text: str, start: int, end: int) -> Iterator[Word]:
     """Yield the overlapping pairs of characters of a run, or the one character that it has."""
+    plain = _spelt(text[start:end]) == text[start:end]  # and so is every part of it
     ends = [match.end() for match in _CLUSTERS.finditer(text, start, end)]
     starts = [start, *ends[:-1]]
     step = min(2, len(ends))
     for first, last in zip(starts, ends[step - 1 :], strict=False):
-        if term := spelling(text[first:last]):
+        if term := text[first:last][:LONGEST] if plain else spelling(text[first:last]):
             yield Word(first, last, term)

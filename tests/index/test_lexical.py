@@ -17,7 +17,7 @@ from filelock import FileLock
 from index import DamagedLibrary, lexical, segments
 from index.changes import Rows
 from index.lexical import Lexical
-from index.lexicon import FEW, Field, Lexicon, Scores
+from index.lexicon import FEW, Field, Lexicon, Scores, document
 from index.segments import FOLDER, LOCK, MANIFEST, WORK
 from index.sounds import terms
 from index.store import Store
@@ -86,6 +86,15 @@ def test_a_name_in_any_script_finds_it_in_the_others(lexicon: Lexicon, name: str
 def test_a_number_finds_itself_in_any_digits(lexicon: Lexicon, number: str) -> None:
     """A number finds exactly the passages that have it."""
     assert set(ranked(lexicon, number)) == {2, 4, 5}
+
+
+@pytest.mark.parametrize("text", ["Пу́тин и G20, 4,500 ½ ②", "普京プーチン說 ประเทศไทย น้ำ", "a " + "中" * 100, "", "!"])
+def test_a_passage_is_indexed_by_its_words_and_their_sounds(text: str) -> None:
+    """Each once for each time that it is in the text, in order."""
+    said = document(7, text).to_dict()
+    expected = [word.term for word in words(text)], list(terms(text))
+    assert (said["words"], said["sounds"]) == tuple([" ".join(each)] for each in expected)
+    assert said["row"] == [7]
 
 
 def test_scores_are_bm25(lexicon: Lexicon) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index.words import LONGEST, spelling, tokens, words
+from index.words import LONGEST, spelling, tokens, words, words_of, written
 
 # Texts of all scripts that are treated in a way of their own, and of whatever else there is.
 SCRIPTS = st.text(
@@ -121,6 +121,20 @@ def test_pieces_do_not_overlap_and_words_stay_within_them(text: str) -> None:
     assert all(piece.end <= later.start for piece, later in pairwise(pieces))
     for word in words(text):
         assert sum(piece.start <= word.start and word.end <= piece.end for piece in pieces) == 1
+
+
+@given(SCRIPTS)
+def test_a_piece_by_itself_is_what_it_is_in_its_text(text: str) -> None:
+    """So what is known of a word need not be found again in the next text."""
+    alone = [(kind, term) for piece in written(text) for kind, _, _, term in tokens(piece)]
+    assert alone == [(kind, term) for kind, _, _, term in tokens(text)]
+
+
+@given(SCRIPTS)
+def test_every_pair_of_a_run_is_spelt_as_words_are(text: str) -> None:
+    """Whether or not the run is written as it is compared."""
+    runs = [piece for piece in tokens(text) if piece.kind == "run"]
+    assert all(word.term == spelling(text[word.start : word.end]) for word in words_of(text, runs))
 
 
 @given(SCRIPTS)
