@@ -4,6 +4,7 @@ import math
 import threading
 import time
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -39,11 +40,16 @@ class Batching:
     """Encodes single questions for many threads, with one encoder: what it remembers is by the text alone.
 
     Whoever comes while nothing is encoded is encoded at once; whoever comes meanwhile waits with the others who do, and
-    is encoded together with them. `room` is how many bytes of questions are remembered, the latest asked.
+    is encoded together with them. Before each batch it is asked to `wait`, for what would only wait elsewhere once it
+    is encoded may as well wait here, for more to come. `room` is how many bytes of questions are remembered, the
+    latest asked.
     """
 
-    def __init__(self, encoder: Encoder, *, tokens: bool, room: int = ROOM) -> None:
+    def __init__(
+        self, encoder: Encoder, wait: Callable[[], object] = lambda: None, *, tokens: bool, room: int = ROOM
+    ) -> None:
         self._encoder = encoder
+        self._wait = wait
         self._tokens = tokens
         self._room = room
         self._lock = threading.Lock()
@@ -87,6 +93,7 @@ class Batching:
     def _run(self) -> None:
         """Encode until nobody waits."""
         while True:
+            self._wait()
             with self._lock:
                 batch = self._next()
                 if not batch:

@@ -5,12 +5,10 @@ environment: those are the business of the edges that stand on this module.
 """
 
 import itertools
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -57,7 +55,8 @@ from index import (
 )
 from service import deadline
 from service.batching import ROOM, Batching
-from service.errors import InvalidRequest, Overdue
+from service.cores import Cores
+from service.errors import InvalidRequest
 from service.priority import yielding
 from service.query import Query
 from service.reading import Draft, identity
@@ -155,10 +154,10 @@ class Engine:
         self.encoder = encoder
         self.library = library
         self.reranking = reranking
-        self._batching = Batching(encoder, tokens=self._compared() is not None, room=query_cache_bytes)
+        self._cores = Cores(cores())
+        tokens = self._compared() is not None
+        self._batching = Batching(encoder, self._cores.wait_for_room, tokens=tokens, room=query_cache_bytes)
         self._sentences = SentencesKept(encoder)
-        # More threads at once than cores only take the interpreter from each other: half as many searches a second.
-        self._ranking = threading.Semaphore(cores())
         # A search's products are small: a second thread of NumPy's waits for the first, and takes a core from another
         # search or from the encoder. Of this process for good, for limits that come and go are not of one thread.
         threadpool_limits(1, "blas")
@@ -287,7 +286,7 @@ class Engine:
         marks["encoding"] = time.perf_counter()
         question = self._asked(asked.text, guess)
         marks["waiting"] = time.perf_counter()
-        with self._core():
+        with self._cores.one():
             marks["ranking"] = time.perf_counter()
             page = self.library.search(
                 question.vectors[0],
@@ -306,7 +305,7 @@ class Engine:
             reranked = None
             if reranking:
                 marks["reranking"] = time.perf_counter()
-                with self._resting():
+                with self._cores.lent():
                     reranked = reranking.order(asked.text, page.hits)
                 page = replace(page, hits=reranked.hits)
             marks["best_sentences"] = time.perf_counter()
@@ -529,25 +528,6 @@ class Engine:
         encoded = self._batching.encode(text, deadline.left())
         tokens = None if encoded.tokens is None else [self._weighed(text, encoded.tokens)]
         return Questions(encoded.vector[None], [guess.probabilities], [text], tokens)
-
-    @contextmanager
-    def _core(self) -> Iterator[None]:
-        """Hold one of the cores; raises Overdue where none is free in time."""
-        if not self._ranking.acquire(timeout=deadline.left()):
-            raise Overdue("No core was free in the time for this request.")
-        try:
-            yield
-        finally:
-            self._ranking.release()
-
-    @contextmanager
-    def _resting(self) -> Iterator[None]:
-        """Leave the core that is held to another search meanwhile."""
-        self._ranking.release()
-        try:
-            yield
-        finally:
-            self._ranking.acquire()
 
     def _encoded(self, queries: Sequence[str], guesses: Sequence[Guess]) -> Questions:
         """Encode questions of known languages."""

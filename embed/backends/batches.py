@@ -16,10 +16,11 @@ KeepTokens = Callable[[int, NDArray[np.float32]], None]
 """Given the position of a text and its token vectors (t, token_dim)."""
 
 
-def by_length(lengths: Sequence[int], tokens: int, most: int) -> list[list[int]]:
+def by_length(lengths: Sequence[int], tokens: int, most: int, batch: int | None = None) -> list[list[int]]:
     """Return batches of positions, longest texts first.
 
-    A batch takes at most `tokens` tokens, padding included, and at most `most` texts, but always one. The
+    A batch takes at most `tokens` tokens, padding included, and at most `most` texts, but always one. It ends sooner
+    where the padding of the rest would be more than `batch`, the tokens that another batch costs. The
     longest come first so that the batches that end the work, when some cores have run dry, are the quick
     ones.
     """
@@ -27,7 +28,10 @@ def by_length(lengths: Sequence[int], tokens: int, most: int) -> list[list[int]]
     batches = []
     while order:
         longest = max(lengths[order[0]], 1)
-        size = max(1, min(most, tokens // longest))
+        size = min(max(1, min(most, tokens // longest)), len(order))
+        if batch is not None:
+            ends = (at for at in range(1, size) if (longest - lengths[order[at]]) * (size - at) > batch)
+            size = next(ends, size)
         batches.append(order[:size])
         order = order[size:]
     return batches

@@ -38,10 +38,14 @@ AGREEMENT, AGREEMENT_INT8 = 0.999, 0.995
 # second: larger ones leave the cores' caches, smaller ones make the matrices too small (benchmarks/results.md).
 TOKENS, MOST = 1024, 64
 
-# Texts are padded to a multiple of this many tokens. The CPU's matrix tiles have 16 rows, and kernels are made anew
-# for each new shape: a batch of a new shape takes about 20 ms longer. It also gives a text one
-# vector, alone or among others.
-STEP = 16
+# Passages are padded to a multiple of so many tokens, and questions, which are short, to one of fewer. The CPU's matrix
+# tiles have 16 rows, and kernels are made anew for each new shape: a batch of a new shape takes about 20 ms longer. How
+# far a text is padded does not change its vector.
+STEP, QUERY_STEP = 16, 8
+
+# What a batch costs besides its tokens, as so many tokens; and from how many on a second core is worth that
+# (benchmarks/results.md).
+BATCH, SHARE = 25, 512
 
 # Texts whose token ids are held at once, and among which like lengths are brought together.
 POOL = 4096
@@ -115,7 +119,7 @@ class OpenVinoEncoder:
         if texts:
             ids = [self._truncated(encoding) for encoding in self._encodings(texts, "query")]
             requests = self._queries if len(ids) == 1 else self._throughput("query")
-            self._run(requests, ids, vectors, self._edges["query"], keep=keep)
+            self._run(requests, ids, vectors, self._edges["query"], keep=keep, step=QUERY_STEP)
         return vectors
 
     def encode_passages(
@@ -217,16 +221,17 @@ class OpenVinoEncoder:
         closing = next(i for i, special in enumerate(reversed(encoding.special_tokens_mask)) if not special)
         return ids[: self.window - closing] + ids[len(ids) - closing :]
 
-    def _padded(self, ids: Sequence[list[int]], batch: Sequence[int]) -> list[NDArray[np.int64]]:
-        tokens = np.full((len(batch), self._padded_length(max(len(ids[i]) for i in batch))), self._pad, np.int64)
+    def _padded(self, ids: Sequence[list[int]], batch: Sequence[int], step: int = STEP) -> list[NDArray[np.int64]]:
+        length = self._padded_length(max(len(ids[i]) for i in batch), step)
+        tokens = np.full((len(batch), length), self._pad, np.int64)
         mask = np.zeros_like(tokens)
         for row, i in enumerate(batch):
             tokens[row, : len(ids[i])] = ids[i]
             mask[row, : len(ids[i])] = 1
         return [tokens, mask]
 
-    def _padded_length(self, length: int) -> int:
-        return min(-(-length // STEP) * STEP, self.window)
+    def _padded_length(self, length: int, step: int) -> int:
+        return min(-(-length // step) * step, self.window)
 
     def _run(
         self,
@@ -236,18 +241,20 @@ class OpenVinoEncoder:
         edges: tuple[int, int],
         advance: Callable[[int], None] | None = None,
         keep: KeepTokens | None = None,
+        step: int = STEP,
     ) -> None:
-        """Fill `vectors` with those of the token ids, a batch for each stream at a time.
+        """Fill `vectors` with those of the token ids, a batch for each stream at a time, padded to `step`s.
 
         `keep` is given the tokens of each but those at its `edges`, so many at the start and so many at the end.
         """
-        lengths = [self._padded_length(len(one)) for one in ids]
-        # Of few texts each stream has its share.
-        batches = by_length(lengths, min(TOKENS, -(-sum(lengths) // requests.streams)), MOST)
+        lengths = [self._padded_length(len(one), step) for one in ids]
+        # Each stream has its share, if that is worth a batch.
+        share = max(SHARE, -(-sum(lengths) // requests.streams))
+        batches = by_length(lengths, min(TOKENS, share), MOST, BATCH)
         before, after = edges
 
         def encode(batch: list[int]) -> tuple[list[int], NDArray[np.float32]]:
-            found, tokens = requests.infer(self._padded(ids, batch), tokens=keep is not None)
+            found, tokens = requests.infer(self._padded(ids, batch, step), tokens=keep is not None)
             if keep:
                 for row, i in enumerate(batch):
                     keep(i, tokens[row, before : len(ids[i]) - after])

@@ -136,6 +136,20 @@ def test_what_nobody_waits_for_any_longer_is_not_encoded() -> None:
     batching.close()
 
 
+def test_questions_that_come_while_there_is_no_room_are_encoded_together() -> None:
+    """What is encoded would only wait for a core: until there is one, others join."""
+    encoder, room = Gate(), threading.Event()
+    batching = Batching(encoder, room.wait, tokens=False)
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(batching.encode, text) for text in ("water", "river", "bank")]
+        wait_until(lambda: len(batching._waiting) == 3)
+        assert encoder.batches == []
+        room.set()
+        assert all(each.result(20).vector.shape == (32,) for each in asked)
+    assert [sorted(batch) for batch in encoder.batches] == [["bank", "river", "water"]]
+    batching.close()
+
+
 @pytest.mark.model
 def test_a_question_is_the_same_alone_and_among_others(model: Encoder) -> None:
     """Vectors of the real model agree whether questions were asked one by one or at the same moment."""

@@ -1,0 +1,57 @@
+"""The cores on which searches are ranked."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from service import deadline
+from service.errors import Overdue
+
+# Seconds for which a question waits, before it is encoded, for those that wait for a core.
+PATIENCE = 0.1
+
+
+class Cores:
+    """So many cores, each lent to one search at a time: more threads at once only take the interpreter from each other,
+    half as many searches a second.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._free = threading.Semaphore(count)
+        self._waiting = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Hold a core; raises Overdue where none is free in the time for the request."""
+        if not self._take(deadline.left()):
+            raise Overdue("No core was free in the time for this request.")
+        try:
+            yield
+        finally:
+            self._free.release()
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Leave the core that is held to another search meanwhile."""
+        self._free.release()
+        try:
+            yield
+        finally:
+            self._take(None)
+
+    def wait_for_room(self) -> None:
+        """Wait until fewer searches wait for a core than there are cores, but no longer than `PATIENCE`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting < self._count, PATIENCE)
+
+    def _take(self, seconds: float | None) -> bool:
+        with self._changed:
+            self._waiting += 1
+        try:
+            return self._free.acquire(timeout=seconds)
+        finally:
+            with self._changed:
+                self._waiting -= 1
+                self._changed.notify_all()
