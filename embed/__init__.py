@@ -1,7 +1,7 @@
 """Models and languages: text in; vectors, spans and language codes out."""
 
 from embed.backends.openvino import cores
-from embed.encoder import DEFAULT_MODEL, BackendName, Encoder, KeepTokens, Progress, Vectors, load_encoder
+from embed.encoder import DEFAULT_MODEL, BackendName, Encoder, KeepTokens, Progress, Role, Vectors, load_encoder
 from embed.errors import BackendUnavailable, EmbedError, ModelUnavailable, UnknownLanguage
 from embed.explain import Pooled, shares
 from embed.language import Guess, detect, normalise
@@ -19,6 +19,7 @@ __all__ = [
     "Pooled",
     "Progress",
     "Reranker",
+    "Role",
     "Vectors",
     "cores",
     "load_encoder",

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from embed import default_model, sources
 from embed.backends import conversion
 from embed.backends.batches import KeepTokens, Role
-from embed.backends.openvino import Disagreement, OpenVinoEncoder
+from embed.backends.openvino import Disagreement, Form, OpenVinoEncoder
 from embed.backends.torch import TorchEncoder
 from embed.cache import Progress
 from embed.errors import BackendUnavailable, EmbedError
 from embed.explain import Pooled
 from embed.sources import Source
 
-__all__ = ["DEFAULT_MODEL", "BackendName", "Encoder", "KeepTokens", "Progress", "Vectors", "load_encoder"]
+__all__ = ["DEFAULT_MODEL", "BackendName", "Encoder", "KeepTokens", "Progress", "Role", "Vectors", "load_encoder"]
 
 Vectors = NDArray[np.float32]
 BackendName = Literal["auto", "openvino", "torch"]
@@ -91,13 +91,15 @@ def load_encoder(
     backend: BackendName = "auto",
     *,
     cache: Path | None = None,
+    first: Role = "query",
     report: Callable[[str], None] | None = None,
     progress: Progress | None = None,
 ) -> Encoder:
     """Load the model `name`: the default, a local sentence-transformers folder, or a name on the hub.
 
     `auto` takes OpenVINO, converting the model once, and torch where that cannot be: `report` is then told
-    why. `cache` is where built and converted models are kept; the user's cache folder unless given.
+    why. `cache` is where built and converted models are kept; the user's cache folder unless given. What is to be
+    encoded `first` is made ready for at once, the other when it comes.
 
     Raises `ModelUnavailable` where the model cannot be had, `BackendUnavailable` where `backend` names one
     that cannot run it.
@@ -107,7 +109,7 @@ def load_encoder(
     if backend == "torch":
         return _torch(source, progress)
     try:
-        encoder = _converted(source, folder)
+        encoder = _converted(source, folder, first)
     except BackendUnavailable as reason:
         if backend == "openvino":
             raise
@@ -128,10 +130,12 @@ def _torch(source: Source, progress: Progress | None) -> TorchEncoder:
     return TorchEncoder.load(folder, name=source.name, fingerprint=source.fingerprint)
 
 
-def _converted(source: Source, folder: Path) -> Encoder | None:
+def _converted(source: Source, folder: Path, first: Role) -> Encoder | None:
     """Return the encoder of a model that was converted before; None where none is, or none that agrees."""
+    name, fingerprint = source.name, source.fingerprint
+    form: Form = "passage" if first == "passage" else "one"
     try:
-        return OpenVinoEncoder.load(_place(source, folder), name=source.name, fingerprint=source.fingerprint)
+        return OpenVinoEncoder.load(_place(source, folder), name=name, fingerprint=fingerprint, first=form)
     except Disagreement:
         return None
 

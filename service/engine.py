@@ -24,6 +24,7 @@ from embed import (
     Encoder,
     Guess,
     Progress,
+    Role,
     cores,
     detect,
     load_encoder,
@@ -180,6 +181,7 @@ class Engine:
         following: bool = False,
         sizing: Sizing | None = None,
         milvus: MilvusPlace | None = None,
+        first: Role = "query",
         report: Callable[[str], None] | None = None,
         progress: Progress | None = None,
     ) -> Self:
@@ -190,8 +192,8 @@ class Engine:
         is encoded anew, the one that serves is opened, or the `other`; `following` as in `Library.open`. `sizing`
         says when the dense index is an approximate one. With `milvus` the library is there, and not in the folder.
         `reranker` is the name or path of a cross-encoder that puts hits in order, within `rerank_seconds` a question.
-        `report` is told a sentence where something is not as usual, `progress` a stage and its fraction done (0..1) of
-        long work.
+        `first` says what the model is to encode first. `report` is told a sentence where something is not as usual,
+        `progress` a stage and its fraction done (0..1) of long work.
 
         Raises `embed.ModelUnavailable`, `index.ModelMismatch`, `index.DamagedLibrary` and their kin.
         """
@@ -201,7 +203,7 @@ class Engine:
         if known:
             known.check_model(name)
         reranking = Reranking(load_reranker(reranker, cache=cache), rerank_seconds) if reranker else None
-        encoder = load_encoder(name, backend, cache=cache, report=report, progress=progress)
+        encoder = load_encoder(name, backend, cache=cache, first=first, report=report, progress=progress)
         opening: dict[str, Any] = {
             "model": encoder.name,
             "fingerprint": encoder.fingerprint,

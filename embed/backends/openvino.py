@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,9 @@ BATCH, SHARE = 25, 512
 # Texts whose token ids are held at once, and among which like lengths are brought together.
 POOL = 4096
 
+# What a form of the graph is compiled for: one question by itself, or several questions, or passages.
+Form = Literal["one", "query", "passage"]
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -61,14 +64,14 @@ class Disagreement(Exception):
 class OpenVinoEncoder:
     """An encoder that runs a converted model on the CPU, in 8-bit integers and bfloat16 where the CPU has them.
 
-    Three forms of the graph are compiled: at once one for a query by itself, which takes all cores, and when the first
-    come, those for several queries and for passages, of a stream for each core, which wait for no other's thread. They
-    give the same vectors. Those of queries are their own, so that none waits for a passage. Queries over the window are
-    truncated; of a passage over it, the vector is the mean of its parts', so that nothing in it is lost. Safe to use
-    from many threads.
+    Three forms of the graph are compiled, one of them at once and the others when they are first needed: that for a
+    query by itself takes all cores; those for several queries and for passages, of a stream for each core, wait for no
+    other's thread. They give the same vectors. Those of queries are their own, so that none waits for a passage.
+    Queries over the window are truncated; of a passage over it, the vector is the mean of its parts', so that nothing
+    in it is lost. Safe to use from many threads.
     """
 
-    def __init__(self, folder: Path, *, name: str, fingerprint: str) -> None:
+    def __init__(self, folder: Path, *, name: str, fingerprint: str, first: Form = "one") -> None:
         settings = json.loads((folder / SETTINGS).read_bytes())
         self.name = name
         self.fingerprint = fingerprint
@@ -79,23 +82,28 @@ class OpenVinoEncoder:
         self._pad: int = settings["pad"]
         self._agreement: float = settings["agreement"]
         self._folder = folder
-        self._forms: dict[Role, _Requests] = {}
+        self._forms: dict[Form, _Requests] = {}
+        self._first = first
         self._counted: dict[str, list[int]] = {}
         self._compiling = threading.Lock()
         self._core = openvino().Core()
-        # Reading a large vocabulary takes longer than compiling the graph, which leaves Python to others
-        # meanwhile.
+        # Compiling leaves Python to others, which reading a large vocabulary does not: so that begins the sooner.
+        compiling = threading.Event()
         with ThreadPoolExecutor(1) as pool:
-            tokenizer = pool.submit(_tokenizer, folder)
-            self._queries = _Requests(self._compile({"PERFORMANCE_HINT": "LATENCY"}))
+            tokenizer = pool.submit(_tokenizer, folder, compiling)
+            try:
+                self._requests(first, compiling)
+            finally:
+                compiling.set()
             self._tokenizer = tokenizer.result()
         self._edges = {role: edges(self._tokenizer, prompt) for role, prompt in self._prompts.items()}
         probe = settings["probe"]
         self.agree([probe["text"]], np.asarray([probe["vector"]], np.float32), "passage")
 
     @classmethod
-    def load(cls, folder: Path, *, name: str, fingerprint: str) -> OpenVinoEncoder | None:
-        """Load the model that was converted into `folder`; None where there is none that is whole.
+    def load(cls, folder: Path, *, name: str, fingerprint: str, first: Form = "one") -> OpenVinoEncoder | None:
+        """Load the model that was converted into `folder`; None where there is none that is whole. The `first` form is
+        compiled at once.
 
         Raises `BackendUnavailable` without OpenVINO, or where the conversion was given up for a reason that
         is told; `Disagreement` where the graph no longer gives here what torch gave when it was made.
@@ -109,7 +117,7 @@ class OpenVinoEncoder:
         if cache.damaged(folder, told, lambda file: not file.endswith(".bin")):
             return None
         try:
-            return cls(folder, name=name, fingerprint=fingerprint)
+            return cls(folder, name=name, fingerprint=fingerprint, first=first)
         except RuntimeError as error:  # OpenVINO's own, of a graph that it cannot compile or run
             raise Disagreement(f"OpenVINO cannot run the graph of {name}: {str(error)[-200:].strip()}") from error
 
@@ -118,7 +126,7 @@ class OpenVinoEncoder:
         vectors = np.zeros((len(texts), self.dim), np.float32)
         if texts:
             ids = [self._truncated(encoding) for encoding in self._encodings(texts, "query")]
-            requests = self._queries if len(ids) == 1 else self._throughput("query")
+            requests = self._requests("one" if len(ids) == 1 else "query")
             self._run(requests, ids, vectors, self._edges["query"], keep=keep, step=QUERY_STEP)
         return vectors
 
@@ -143,9 +151,8 @@ class OpenVinoEncoder:
                     keep(start + i, tokens)
 
             own = self._edges["passage"]
-            self._run(
-                self._throughput("passage"), ids, vectors[start : start + POOL], own, advance, kept if keep else None
-            )
+            requests = self._requests("passage")
+            self._run(requests, ids, vectors[start : start + POOL], own, advance, kept if keep else None)
             for i in sorted(long):
                 vectors[start + i], tokens = self._long(pool[i])
                 if keep:
@@ -168,7 +175,7 @@ class OpenVinoEncoder:
         vectors = np.zeros((len(whole), self.dim), np.float32)
         tokens: dict[int, NDArray[np.float32]] = {}
         # Few texts, for which somebody waits: not worth compiling the form for the most passages a second.
-        self._run(self._queries, ids, vectors, (0, 0), keep=tokens.__setitem__)
+        self._run(self._requests("one"), ids, vectors, (0, 0), keep=tokens.__setitem__)
         found: list[Pooled | None] = [None] * len(texts)
         before, after = self._edges[role]
         for place, i in enumerate(whole):
@@ -183,7 +190,7 @@ class OpenVinoEncoder:
         vectors = np.zeros((len(cut), self.dim), np.float32)
         tokens: dict[int, NDArray[np.float32]] = {}
         ids = [self._truncated(encoding) for encoding in cut]
-        self._run(self._throughput("passage"), ids, vectors, self._edges["passage"], keep=tokens.__setitem__)
+        self._run(self._requests("passage"), ids, vectors, self._edges["passage"], keep=tokens.__setitem__)
         return unit_mean(vectors), np.concatenate([tokens[i] for i in range(len(cut))])
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -198,8 +205,9 @@ class OpenVinoEncoder:
     def agree(self, texts: Sequence[str], expected: NDArray[np.float32], role: Role) -> None:
         """Raise `Disagreement` unless `texts` get the vectors `expected`, alone and in one batch."""
         ids = [self._truncated(encoding) for encoding in self._encodings(texts, role)]
-        together = self._queries.infer(self._padded(ids, range(len(ids))))[0]
-        alone = [self._queries.infer(self._padded(ids, [i]))[0][0] for i in range(len(ids))]
+        requests = self._requests(self._first)
+        together = requests.infer(self._padded(ids, range(len(ids))))[0]
+        alone = [requests.infer(self._padded(ids, [i]))[0][0] for i in range(len(ids))]
         for found in (together, np.stack(alone)):
             cosines = (found * expected).sum(axis=1)
             if not cosines.min() >= self._agreement:  # so written that NaN disagrees
@@ -265,19 +273,25 @@ class OpenVinoEncoder:
             if advance:
                 advance(len(batch))
 
-    def _throughput(self, role: Role) -> _Requests:
-        with self._compiling:
-            if role not in self._forms:
-                # A stream for each core, up to where the batches of a pool are too few to feed them all.
-                streams = min(cores(), 16)
-                # Not pinned: while passages are encoded, articles are read and written on the same cores.
-                options = {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": cores(), "ENABLE_CPU_PINNING": False}
-                self._forms[role] = _Requests(self._compile(options))
-            return self._forms[role]
+    def _requests(self, form: Form, compiling: threading.Event | None = None) -> _Requests:
+        """Return the requests of a form, compiled when first asked for; `compiling` is set as that begins."""
+        if form not in self._forms:
+            with self._compiling:
+                if form not in self._forms:
+                    self._forms[form] = _Requests(self._compile(form, compiling))
+        return self._forms[form]
 
-    def _compile(self, options: dict[str, Any]) -> Any:
-        precision = {"INFERENCE_PRECISION_HINT": "bf16" if has_bfloat16(self._core) else "f32"}
-        return self._core.compile_model(str(self._folder / GRAPH), "CPU", {**precision, **options})
+    def _compile(self, form: Form, compiling: threading.Event | None) -> Any:
+        options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        if form != "one":
+            # A stream for each core, up to where the batches of a pool are too few to feed them all. Not pinned: while
+            # passages are encoded, articles are read and written on the same cores.
+            streams = min(cores(), 16)
+            options = {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": cores(), "ENABLE_CPU_PINNING": False}
+        options["INFERENCE_PRECISION_HINT"] = "bf16" if has_bfloat16(self._core) else "f32"
+        if compiling:
+            compiling.set()
+        return self._core.compile_model(str(self._folder / GRAPH), "CPU", options)
 
 
 class _Requests:
@@ -342,7 +356,8 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _tokenizer(folder: Path) -> Any:
+def _tokenizer(folder: Path, compiling: threading.Event) -> Any:
     from tokenizers import Tokenizer
 
+    compiling.wait()
     return Tokenizer.from_file(str(folder / TOKENIZER))

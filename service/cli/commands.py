@@ -29,7 +29,7 @@ from service.errors import InvalidSetting
 from service.settings import Settings
 
 if TYPE_CHECKING:
-    from embed import BackendName
+    from embed import BackendName, Role
     from index import AnyLibrary, Library, MilvusPlace
     from service.cli.adding import Adds
     from service.engine import Engine
@@ -123,7 +123,9 @@ def add(
         _watch(paths, settings, language, source, delete)
         return
     failure = ""
-    with _engine(settings, create=True) as engine, Adding(expected(paths), quiet=as_json) as adding:
+    if language is None:
+        threading.Thread(target=_classifying, daemon=True).start()
+    with _engine(settings, create=True, first="passage") as engine, Adding(expected(paths), quiet=as_json) as adding:
         intake = Intake(engine, adding, language, source)
         if ray is not None:
             intake.adds = _on_cluster(engine, ray, scratch or settings.data / "encoding", ray_workers, settings.backend)
@@ -150,6 +152,13 @@ def add(
         stop("there was nothing to add")
 
 
+def _classifying() -> None:
+    """Have what tells languages read while the model is."""
+    from embed import detect
+
+    detect("a")
+
+
 def _on_cluster(engine: "Engine", address: str, scratch: Path, workers: int | None, backend: "BackendName") -> "Adds":
     """Return what adds articles that are encoded on a Ray cluster."""
     from service import cluster
@@ -170,7 +179,7 @@ def _watch(paths: list[str], settings: Settings, language: str | None, source: s
             stop(f"{root}: no such file or directory")
     stopping = threading.Event()
     ringing = alarms(roots, stopping)
-    with _engine(settings, create=True) as engine, Adding(None, quiet=False, lines=True) as adding:
+    with _engine(settings, create=True, first="passage") as engine, Adding(None, quiet=False, lines=True) as adding:
         begin = partial(Intake, engine, adding, language, source)
         watcher = Watcher(roots, begin, settings.max_article_bytes, deleting, stop=stopping)
         say(f"watching {', '.join(paths)}; Ctrl-C stops")
@@ -569,8 +578,9 @@ def _engine(
     generation: str = "serving",
     following: bool = False,
     reranking: bool = False,
+    first: "Role" = "query",
 ) -> "Engine":
-    """Open the engine; what only reads does not make a library where there is none."""
+    """Open the engine; what only reads does not make a library where there is none. `first` says what it encodes."""
     from index import Sizing
     from service.engine import Engine
 
@@ -594,6 +604,7 @@ def _engine(
             reranker=settings.reranker if reranking else None,
             rerank_seconds=settings.rerank_seconds,
             sizing=Sizing(settings.dense_threshold, settings.dense_recall),
+            first=first,
             report=say,
             progress=progress,
         )

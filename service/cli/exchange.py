@@ -92,7 +92,7 @@ def import_(
             counts: Counter[str] = Counter()
             drafts = articles(source, manifest, progress)
             first = next(drafts, None)  # what is damaged is told before a library is made
-            with _engine(settings, create=True) as engine:
+            with _engine(settings, create=True, first="passage") as engine:
                 if first is not None:
                     counts.update(each.action for each in engine.add(chain([first], drafts)))
             done = {action: counts[action] for action in ("added", "replaced", "unchanged")}

@@ -94,7 +94,7 @@ def repair(data: Data = None, backend: Backend = None, as_json: AsJson = False) 
 
     settings = _settings(data=data, backend=backend)
     with bar() as progress:
-        found = mend(lambda: _any_library(settings), lambda: _engine(settings, create=True), progress)
+        found = mend(lambda: _any_library(settings), lambda: _engine(settings, create=True, first="passage"), progress)
     if as_json:
         left = [{"where": each.where, "what": each.what} for each in found.problems]
         out(json.dumps({"mended": found.mended, "problems": left}, ensure_ascii=False))
@@ -156,7 +156,7 @@ def reembed(
         return _library(settings, read_only=not (cut_over or back))
 
     def following() -> "Engine":
-        return _engine(settings, create=True, generation="other", following=True)
+        return _engine(settings, create=True, generation="other", following=True, first="passage")
 
     with bar() as progress:
         if report is not None:

@@ -2,11 +2,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from embed import BackendUnavailable, Encoder, load_encoder
+from embed import BackendUnavailable, Encoder, Role, load_encoder
 from embed.backends import conversion, openvino
 from embed.backends.openvino import OpenVinoEncoder
 from embed.backends.torch import TorchEncoder
@@ -111,13 +112,37 @@ def test_a_torn_conversion_is_made_again(small_model: Path, tmp_path: Path, file
     np.testing.assert_allclose(encoder.encode_queries(["water"]), expected, atol=1e-6)
 
 
-def test_altered_weights_are_noticed(small_model: Path, tmp_path: Path) -> None:
+def test_what_is_encoded_first_gets_the_same_vectors(
+    small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The graph is compiled for that alone, and for the rest when it comes."""
+    compiled: list[str] = []
+    compiling = OpenVinoEncoder._compile
+
+    def told(encoder: OpenVinoEncoder, form: openvino.Form, *more: Any) -> Any:
+        compiled.append(form)
+        return compiling(encoder, form, *more)
+
+    usual = load_encoder(str(small_model), cache=tmp_path)
+    monkeypatch.setattr(OpenVinoEncoder, "_compile", told)
+    encoder = load_encoder(str(small_model), cache=tmp_path, first="passage")
+
+    passages = encoder.encode_passages(["flood", "water in the river"])
+    assert compiled == ["passage"]
+    queries = encoder.encode_queries(["water"])
+    assert compiled == ["passage", "one"]
+    np.testing.assert_allclose(passages, usual.encode_passages(["flood", "water in the river"]), atol=1e-6)
+    np.testing.assert_allclose(queries, usual.encode_queries(["water"]), atol=1e-6)
+
+
+@pytest.mark.parametrize("first", ["query", "passage"])
+def test_altered_weights_are_noticed(small_model: Path, tmp_path: Path, first: Role) -> None:
     """Weights of the right size and the wrong content give wrong vectors: the model is converted anew."""
     expected = load_encoder(str(small_model), cache=tmp_path).encode_queries(["water"])
     path = folder_of(tmp_path) / "model.bin"
     size = path.stat().st_size
     path.write_bytes(np.random.default_rng(0).standard_normal(size).astype(np.float16).tobytes()[:size])
-    encoder = load_encoder(str(small_model), cache=tmp_path)
+    encoder = load_encoder(str(small_model), cache=tmp_path, first=first)
     assert isinstance(encoder, OpenVinoEncoder)
     np.testing.assert_allclose(encoder.encode_queries(["water"]), expected, atol=1e-6)
 
