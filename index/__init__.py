@@ -45,7 +45,7 @@ from index.records import (
     Status,
     cut,
 )
-from index.tokens import QuestionTokens, TokenSpace
+from index.tokens import QuestionTokens, Tokens, TokenSpace
 from index.transfer import AnyLibrary, Origin, differing, giving, take
 from index.warmth import Sums
 
@@ -74,6 +74,7 @@ __all__ = [
     "Status",
     "QuestionTokens",
     "TokenSpace",
+    "Tokens",
     # backups
     "Manifest",
     "backup",

@@ -32,6 +32,12 @@ def m003_create_warmth(connection: sqlite3.Connection) -> None:
     )
 
 
+def m004_keep_sentences(connection: sqlite3.Connection) -> None:
+    """Change nothing: from now on sentences are kept behind token vectors (`index.tokens`); older versions would see
+    damage there.
+    """
+
+
 M001 = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     # A change is a committed transaction. The mark tells it from a change of the same number in another
@@ -76,7 +82,7 @@ M001 = (
     ) WITHOUT ROWID""",
 )
 
-STEPS = (m001_create_tables, m002_create_tokens, m003_create_warmth)
+STEPS = (m001_create_tables, m002_create_tokens, m003_create_warmth, m004_keep_sentences)
 SCHEMA = len(STEPS)
 
 # The first schema that has token vectors.

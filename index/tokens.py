@@ -12,6 +12,10 @@ machine; and they take a fifth of the time of products of float32 (benchmarks/re
 A passage is compared by MaxSim (Khattab and Zaharia 2020, "ColBERT", section 3.3): for each token of the question the
 cosine of the passage's nearest token. Over the question's tokens we take the root mean square instead of the mean, so
 that those which find themselves weigh more than those which do not (benchmarks/results.md).
+
+Behind the tokens it is kept where the passage's sentences are, in characters and in tokens: four numbers of 16 bits
+each, and how many sentences there are in another. So the length is no multiple of a token's; where it is, they were not
+kept yet, or are too many or too long for such numbers.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,6 +46,9 @@ AT_ONCE = 16
 # Products are taken of so many of a question's tokens at once: of 17 they take longer than of 20.
 LANES = 4
 
+# How a number that tells of a sentence is kept.
+MARK = np.dtype("<u2")
+
 # Four numbers in a byte, the first in the lowest bits; taken by two bytes, as one value of 8, which is many times as
 # fast as taking rows.
 EIGHTS = np.stack([STEPS[np.arange(1 << 16) >> shift & 3] for shift in range(0, 16, 2)], axis=1).view(np.uint64)[:, 0]
@@ -49,9 +56,13 @@ EIGHTS = np.stack([STEPS[np.arange(1 << 16) >> shift & 3] for shift in range(0, 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A passage's token vectors as they are kept: codes (t, width / 4)."""
+    """A passage's token vectors as they are kept: codes (t, width / 4).
+
+    `sentences` (n, 4) are the passage's, where that is kept: of each its characters, `[start, end)`, and its tokens.
+    """
 
     codes: NDArray[np.uint8]
+    sentences: NDArray[np.uint16] | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -91,15 +102,17 @@ class TokenSpace:
         """Return the space of a model whose token vectors are known; None for another."""
         return None if priors is None or priors.tokens is None else cls(priors.tokens, priors.languages)
 
-    def compress(self, tokens: Vectors, language: str) -> bytes:
-        """Return the passage's token vectors (t, token_dim) as they are kept: `width` / 4 bytes a token."""
+    def compress(self, tokens: Vectors, language: str, sentences: NDArray[np.int64] | None = None) -> bytes:
+        """Return the passage's token vectors (t, token_dim) as they are kept: `width` / 4 bytes a token, then its
+        sentences (n, 4), if they are told.
+        """
         small = self._small(tokens, language)
         # Of a vector of length 1 each number has variance 1 / width.
         edge = EDGE / np.sqrt(self.width) * np.sqrt(np.einsum("tw,tw->t", small, small))[:, None]
         above = [(small > bound).view(np.uint8) for bound in (-edge, 0, edge)]
         levels = above[0] + above[1] + above[2]
         packed = levels[:, 0::4] | levels[:, 1::4] << 2 | levels[:, 2::4] << 4 | levels[:, 3::4] << 6
-        return bytes(packed.tobytes())
+        return bytes(packed.tobytes()) + _marked(sentences)
 
     def passage(self, tokens: Vectors, language: str) -> Vectors:
         """Return a passage's token vectors (t, width), unit length, as `query` does: what `compress` makes small."""
@@ -115,7 +128,17 @@ class TokenSpace:
 
     def read(self, code: bytes) -> Tokens:
         """Return what `compress` made, to be compared."""
-        return Tokens(np.frombuffer(code, np.uint8).reshape(-1, self.width // 4))
+        size = len(code) - self._behind(code)
+        codes = np.frombuffer(code, np.uint8, size).reshape(-1, self.width // 4)
+        if size == len(code):
+            return Tokens(codes)
+        return Tokens(codes, np.frombuffer(code, MARK, offset=size)[:-1].reshape(-1, 4))
+
+    def _behind(self, code: bytes) -> int:
+        """Return how many bytes come behind the tokens."""
+        if len(code) % (self.width // 4) == 0:
+            return 0
+        return MARK.itemsize * (4 * int.from_bytes(code[-MARK.itemsize :], "little") + 1)
 
     def restore(self, tokens: Tokens) -> Vectors:
         """Return kept token vectors (t, width), unit length."""
@@ -132,7 +155,8 @@ class TokenSpace:
 
     def sound(self, code: bytes) -> bool:
         """Tell whether bytes can be a passage's tokens."""
-        return len(code) % (self.width // 4) == 0
+        size = len(code) - self._behind(code)
+        return size >= 0 and size % (self.width // 4) == 0
 
 
 class Stack:
@@ -145,6 +169,13 @@ class Stack:
     def nearest(self, query: Vectors) -> Vectors:
         """Return for each passage what `nearest` does (n, q)."""
         return _compared(query, self._filled, self._pieces)
+
+
+def _marked(sentences: NDArray[np.int64] | None) -> bytes:
+    """Return sentences (n, 4) as they are kept: nothing where their numbers are too large."""
+    if sentences is None or max(len(sentences), sentences.max(initial=0)) > np.iinfo(MARK).max:
+        return b""
+    return bytes(np.append(sentences, len(sentences)).astype(MARK).tobytes())
 
 
 def maxsim(query: Vectors, passages: Sequence[Tokens]) -> Vectors:

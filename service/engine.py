@@ -62,7 +62,7 @@ from service.priority import yielding
 from service.query import Query
 from service.reading import Draft, identity
 from service.reranking import Reranked, Reranking
-from service.why import Explanation, SentencesKept, Side, explained
+from service.why import Explanation, SentencesKept, Side, explained, sentences_of
 from service.wording import weights
 
 Pool = list[tuple[Article, list[Passage], list[int]]]  # articles, their passages, and which of these to encode
@@ -437,8 +437,8 @@ class Engine:
         if space is None or question.tokens is None:
             return [None] * len(hits)
         query = space.query(question.tokens[0].vectors, question.languages[0])
-        cut = self._sentences.of(hits)
-        kept = self.library.tokens([hit.row for hit, told in zip(hits, cut, strict=True) if told.only is None])
+        kept = self.library.tokens([hit.row for hit in hits])
+        cut = self._sentences.of(hits, kept)
         found: list[tuple[int, int] | None] = []
         for hit, told in zip(hits, cut, strict=True):
             best = told.only or told.best(space.cosines(query, kept[hit.row]))
@@ -633,10 +633,12 @@ def encode(
     texts = [passages[position].text for _, passages, todo in pool for position in todo]
     languages = [article.language for article, _, todo in pool for _ in todo]
     codes: dict[int, bytes] = {}
+    # Before they are encoded, while the encoder remembers where their tokens are.
+    cut = [sentences_of(encoder, *each) for each in zip(texts, languages, strict=True)] if space else []
 
     def keep(place: int, tokens: NDArray[np.float32]) -> None:
         assert space is not None
-        codes[place] = space.compress(tokens, languages[place])
+        codes[place] = space.compress(tokens, languages[place], cut[place].table(len(tokens)))
 
     return encoder.encode_passages(texts, advance, keep if space else None), codes
 

@@ -2,14 +2,14 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embed import Encoder, Pooled, sentences, shares
-from index import Hit
+from index import Hit, Tokens
 from service.wording import Span, words
 
 # Passages whose sentences are remembered: less than a kilobyte each.
@@ -138,7 +138,24 @@ class Sentences:
         edges = np.searchsorted([start for start, _ in spans], np.array(cut, np.int64).reshape(-1, 2))
         there = edges[:, 0] < edges[:, 1]
         kept = [sentence for sentence, has in zip(cut, there.tolist(), strict=True) if has]
-        return cls(kept, edges[there].ravel(), len(spans))
+        return cls(kept, edges[there].ravel(), len(spans), cut[0] if len(cut) == 1 else None)
+
+    @classmethod
+    def read(cls, table: NDArray[np.uint16], tokens: int) -> "Sentences":
+        """Return the sentences of a `table`."""
+        spans = [(start, end) for start, end, *_ in table.tolist()]
+        only = spans[0] if len(spans) == 1 and not table[0, 3] else None
+        return cls(spans, table[:, 2:].astype(np.int64).ravel(), tokens, only)
+
+    def table(self, tokens: int) -> NDArray[np.int64]:
+        """Return of each sentence its characters and its tokens (n, 4), to be kept with vectors of so many tokens; of
+        none where these are others than it was cut by. An only sentence is told without tokens.
+        """
+        if self.only:
+            return np.array([(*self.only, 0, 0)], np.int64)
+        if not self.spans or tokens != self.tokens:
+            return np.zeros((0, 4), np.int64)
+        return np.concatenate([np.array(self.spans, np.int64), self.edges.reshape(-1, 2)], axis=1)
 
     def best(self, cosines: NDArray[np.float32]) -> Span | None:
         """Return the sentence that answers best; None where there is none to tell.
@@ -160,33 +177,39 @@ class Sentences:
         return self.spans[int(told.argmax())]
 
 
+def sentences_of(encoder: Encoder, text: str, language: str) -> Sentences:
+    """Return the sentences of a passage."""
+    cut = sentences(text, language)
+    # Where there is nothing to choose, no tokens need be known.
+    return Sentences.of(cut, encoder.token_spans(text) if len(cut) > 1 else [])
+
+
 class SentencesKept:
-    """The sentences of passages, remembered: cutting and counting tokens again would take a fifth of a search."""
+    """The sentences of passages as they were kept with their tokens, or else remembered: cutting and tokenising again
+    would take a fifth of a search.
+    """
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[str, str], Sentences] = OrderedDict()
 
-    def of(self, hits: Sequence[Hit]) -> list[Sentences]:
-        """Return the sentences of each hit's passage, as characters of the passage."""
+    def of(self, hits: Sequence[Hit], tokens: Mapping[int, Tokens]) -> list[Sentences]:
+        """Return the sentences of each hit's passage, as characters of the passage; `tokens` are theirs by row."""
+        return [self._of(hit, tokens[hit.row]) for hit in hits]
+
+    def _of(self, hit: Hit, tokens: Tokens) -> Sentences:
+        if tokens.sentences is not None:
+            return Sentences.read(tokens.sentences, len(tokens))
         # A passage's id tells its text.
-        keys = [(hit.passage.id, hit.article.language) for hit in hits]
+        key = (hit.passage.id, hit.article.language)
         with self._lock:
-            known = {key: self._known[key] for key in keys if key in self._known}
-            for key in known:
+            if key in self._known:
                 self._known.move_to_end(key)
-        for key, hit in zip(keys, hits, strict=True):
-            if key not in known:
-                known[key] = self._cut(hit.passage.text, hit.article.language)
+                return self._known[key]
+        found = sentences_of(self._encoder, hit.passage.text, hit.article.language)
         with self._lock:
-            self._known.update(known)
+            self._known[key] = found
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
-        return [known[key] for key in keys]
-
-    def _cut(self, text: str, language: str) -> Sentences:
-        cut = sentences(text, language)
-        if len(cut) == 1:
-            return Sentences([], np.empty(0, np.int64), 0, cut[0])
-        return Sentences.of(cut, self._encoder.token_spans(text))
+        return found

@@ -82,11 +82,17 @@ def spans(tokenizer: Any, prompt: str, edges: tuple[int, int], text: str) -> lis
 
     `edges` are those of the prompt.
     """
-    encoding = tokenizer.encode(prompt + encodable(text))
+    return own_spans(tokenizer.encode(prompt + encodable(text)).offsets, prompt, edges, text)
+
+
+def own_spans(
+    offsets: Sequence[tuple[int, int]], prompt: str, edges: tuple[int, int], text: str
+) -> list[tuple[int, int]]:
+    """Return what `spans` does, where `offsets` are the characters of all tokens, the prompt's too."""
     before, after = edges
     shift = len(prompt)
     found = []
-    for start, end in encoding.offsets[before : len(encoding.ids) - after]:
+    for start, end in offsets[before : len(offsets) - after]:
         start, end = max(start - shift, 0), max(end - shift, 0)
         while start < end and text[start].isspace():
             start += 1

@@ -21,7 +21,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embed import cache
-from embed.backends.batches import KeepTokens, Role, by_length, edges, encodable, ids, parts, spans, unit_mean
+from embed.backends.batches import (
+    KeepTokens,
+    Role,
+    by_length,
+    edges,
+    encodable,
+    ids,
+    own_spans,
+    parts,
+    spans,
+    unit_mean,
+)
 from embed.errors import BackendUnavailable
 from embed.explain import Pooled
 
@@ -84,7 +95,7 @@ class OpenVinoEncoder:
         self._folder = folder
         self._forms: dict[Form, _Requests] = {}
         self._first = first
-        self._counted: dict[str, list[int]] = {}
+        self._counted: dict[str, tuple[list[int], NDArray[np.int32]]] = {}
         self._compiling = threading.Lock()
         self._core = openvino().Core()
         # Compiling leaves Python to others, which reading a large vocabulary does not: so that begins the sooner.
@@ -143,7 +154,7 @@ class OpenVinoEncoder:
             counted = self._counted
             fresh = [text for text in dict.fromkeys(pool) if text not in counted]
             encodings = dict(zip(fresh, self._encodings(fresh, "passage"), strict=True))
-            ids = [self._truncated(encodings[text]) if text in encodings else counted[text] for text in pool]
+            ids = [self._truncated(encodings[text]) if text in encodings else counted[text][0] for text in pool]
             long = {i for i, text in enumerate(pool) if text in encodings and len(encodings[text]) > self.window}
 
             def kept(i: int, tokens: NDArray[np.float32], start: int = start, long: set[int] = long) -> None:
@@ -161,7 +172,10 @@ class OpenVinoEncoder:
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Return for each token of a text its characters `[start, end)`, white space apart."""
-        return spans(self._tokenizer, self._prompts["passage"], self._edges["passage"], text)
+        prompt, own = self._prompts["passage"], self._edges["passage"]
+        if (counted := self._counted.get(text)) is not None:
+            return own_spans(counted[1].tolist(), prompt, own, text)
+        return spans(self._tokenizer, prompt, own, text)
 
     def token_ids(self, text: str) -> list[int]:
         """Return the number of each token of a text in the vocabulary."""
@@ -195,12 +209,15 @@ class OpenVinoEncoder:
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Count the tokens that each text takes as a passage, prompt and special tokens included."""
-        ids = [encoding.ids for encoding in self._encodings(texts, "passage")]
+        prompt = self._prompts["passage"]
+        encodings = self._tokenizer.encode_batch([prompt + encodable(text) for text in texts])
         # What is counted is mostly encoded soon after: tokenising it again would take a tenth of the encoding.
         if len(self._counted) > POOL:
             self._counted = {}
-        self._counted.update((text, one) for text, one in zip(texts, ids, strict=True) if len(one) <= self.window)
-        return [len(one) for one in ids]
+        for text, each in zip(texts, encodings, strict=True):
+            if len(each) <= self.window:
+                self._counted[text] = each.ids, np.array(each.offsets, np.int32)
+        return [len(each) for each in encodings]
 
     def agree(self, texts: Sequence[str], expected: NDArray[np.float32], role: Role) -> None:
         """Raise `Disagreement` unless `texts` get the vectors `expected`, alone and in one batch."""

@@ -131,3 +131,30 @@ def test_other_means_are_another_space(space: TokenSpace) -> None:
     other = TokenSpace(TokenPriors(space._projection, units(9, 2, WIDTH), units(2, 2, WIDTH)), LANGUAGES)
 
     assert other.identity != space.identity
+
+
+def test_sentences_are_kept_behind_the_tokens(space: TokenSpace) -> None:
+    """What is compared is the same with them; a text of no tokens may have some, and nothing else may come behind."""
+    tokens, sentences = units(7, 30, WIDTH), np.array([(0, 90, 0, 12), (91, 65535, 12, 30)])
+
+    code = space.compress(tokens, "en", sentences)
+    read = space.read(code)
+
+    assert read.sentences is not None
+    np.testing.assert_array_equal(read.sentences, sentences)
+    np.testing.assert_array_equal(read.codes, space.read(space.compress(tokens, "en")).codes)
+    assert space.sound(code)
+    assert not space.sound(code[:-1])
+    assert not space.sound(code + b"\x01")
+    none = space.read(space.compress(units(7, 1, WIDTH)[:0], "en", sentences[:0]))
+    assert none.sentences is not None
+    assert (len(none), none.sentences.shape) == (0, (0, 4))
+
+
+def test_sentences_of_a_text_that_is_too_long_are_not_kept(space: TokenSpace) -> None:
+    """Nor are they known where nobody told them."""
+    tokens = units(7, 3, WIDTH)
+    plain = space.compress(tokens, "en")
+
+    assert space.compress(tokens, "en", np.array([(0, 65536, 0, 3)])) == plain
+    assert space.read(plain).sentences is None

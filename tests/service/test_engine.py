@@ -12,6 +12,7 @@ from embed.backends.batches import Role
 from index import InvalidFilter, Library, Page
 from service.engine import POOL, Engine, Questions, answered
 from service.reading import Draft
+from service.why import Sentences
 from tests.fakes import ToyEncoder
 
 
@@ -267,3 +268,29 @@ def test_a_hit_that_is_replaced_meanwhile_is_told_without_its_best_sentence(
     assert before == (25, 49)
     assert [hit.passage.text for hit in answer.hits] == [draft.text]
     assert answer.sentences == [None]
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("kept", [True, False])
+def test_where_the_sentences_of_a_passage_are_is_kept_when_it_is_added(
+    model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    """They are not looked for again; those of a passage that was added before they were kept are."""
+    text = "The river rose all night. Two bridges in the town are closed. Schools stay open."
+    looked: list[str] = []
+    given: dict[str, Any] = {"model": model.name, "fingerprint": model.fingerprint, "dim": model.dim}
+    with Engine(model, Library.open(tmp_path, **given)) as engine, monkeypatch.context() as patch:
+        if not kept:
+            patch.setattr(Sentences, "table", lambda *_: None)
+        list(engine.add([Draft(text, id="flood", language="en")]))
+        spans = model.token_spans
+
+        def looking(each: str) -> list[tuple[int, int]]:
+            looked.append(each)
+            return spans(each)
+
+        patch.setattr(model, "token_spans", looking)
+        (best,) = engine.search("Which bridges are closed?").sentences
+    assert best is not None
+    assert text[slice(*best)] == "Two bridges in the town are closed."
+    assert (text in looked) is not kept

@@ -35,6 +35,23 @@ def test_where_nothing_can_be_told_nothing_is() -> None:
     assert Sentences.of([], SPANS).best(EYE) is None
 
 
+def kept(cut: Sentences, tokens: int) -> Sentences:
+    """Return sentences as they are read where they were kept with so many tokens."""
+    return Sentences.read(cut.table(tokens).astype(np.uint16), tokens)
+
+
+def test_sentences_that_were_kept_are_what_they_were() -> None:
+    """They choose alike; of other tokens than they were cut by, and of a passage that is one sentence, likewise."""
+    cut = Sentences.of(SENTENCES, SPANS)
+    assert kept(cut, 4).best(EYE[:, 2:]) == (11, 20)
+    assert kept(cut, 4).best(EYE[:, :1]) == (0, 10)
+    assert kept(cut, 4).best(EYE[:, :0]) is None
+    assert kept(cut, 3).best(EYE[:3]) is None
+    assert kept(Sentences.of([(0, 20)], []), 4).only == (0, 20)
+    alone = Sentences.of([(0, 10), (4, 5)], SPANS)
+    assert (kept(alone, 4).spans, kept(alone, 4).only) == (alone.spans, None) == ([(0, 10)], None)
+
+
 def toy_side(text: str, offset: float = 0.0, at: int = 0) -> Side:
     """Return a text as the toy encoder sees it, which begins at character `at` of what a reader sees."""
     (pooled,) = ToyEncoder().pooled([text], "passage")

@@ -61,7 +61,10 @@ def put(library: Library, article: Article) -> str:
     codes = {}
     for place in missing:
         tokens = [vector_of(f"{passages[place].text} {token}", space.depth) for token in range(TOKENS)]
-        codes[place] = space.compress(np.stack(tokens), article.language)
+        # Where the version keeps them: the one sentence of the passage, with all of its tokens.
+        known = "sentences" in inspect.signature(space.compress).parameters
+        told = [np.array([(0, len(passages[place].text), 0, TOKENS)])] if known else []
+        codes[place] = space.compress(np.stack(tokens), article.language, *told)
     return library.add(article, passages, vectors, codes)
 
 
