@@ -50,6 +50,9 @@ def in_one_space(
 class Searcher(ABC):
     """What is stored, to be searched by what is known of the model. Safe to use from many threads."""
 
+    # Whether a transaction is a journey, so that what is added together had better share one.
+    distant = False
+
     def __init__(self, info: LibraryInfo, passages: Sums, queries: Sums) -> None:
         """Not for callers: libraries make one. `passages` and `queries` are what the means were taken from."""
         self.model, self.fingerprint, self.dim = info.model, info.fingerprint, info.dim

@@ -65,7 +65,9 @@ from service.reranking import Reranked, Reranking
 from service.why import Explanation, SentencesKept, Side, explained, sentences_of
 from service.wording import weights
 
-Pool = list[tuple[Article, list[Passage], list[int]]]  # articles, their passages, and which of these to encode
+Cut = list[Passage]  # an article's passages
+Places = list[int]  # of passages that are to be encoded
+Pool = list[tuple[Article, Cut, Places]]
 
 # Vectors of passages, and the bytes of their token vectors by place.
 Encoded = tuple[NDArray[np.float32], dict[int, bytes]]
@@ -74,6 +76,9 @@ Encoded = tuple[NDArray[np.float32], dict[int, bytes]]
 # padding; what is in the pool is not yet acknowledged, so it stays at a few seconds of work. The first pool is small,
 # so that encoding begins at once, and each next one twice as large.
 FIRST_POOL, POOL = 48, 384
+
+# Articles that a distant library is asked after at once.
+ASKED_TOGETHER = 64
 
 # A question counts as answered where the first passage does so with at least this probability: more likely than not.
 LIKELY = 0.5
@@ -227,32 +232,34 @@ class Engine:
 
         Passages of several articles are encoded together. While one pool is encoded the next is read and cut, and the
         one before is written: an article is a transaction, so that a process that is killed has told of all it keeps
-        but one; while `serving` a pool is, which searches follow in one step, and encoding leaves the cores to those
-        that want them. `advance(n)` is told of every n passages encoded, by the thread that encodes. What was yielded
-        is kept whatever happens to the process afterwards.
+        but one; where the library is distant, or while `serving`, a pool is one, which searches follow in one step.
+        While `serving` encoding leaves the cores to those that want them. `advance(n)` is told of every n passages
+        encoded, by the thread that encodes. What was yielded is kept whatever happens to the process afterwards.
         """
         pending: Counter[str] = Counter()
         under_way: deque[tuple[Pool, Future[Encoded]]] = deque()
+        together = serving or self.library.distant
         with self.library.writing(), _encoding(serving) as encoding:
             for pool in self._pools(map(self._prepare, drafts), pending):
                 deadline.check()
                 under_way.append((pool, encoding.submit(self._encode, pool, advance)))
                 if len(under_way) > 1:
                     first, encoded = under_way.popleft()
-                    yield from self._keep(first, encoded.result(), pending, together=serving)
+                    yield from self._keep(first, encoded.result(), pending, together=together)
                     # While the next pool is encoded, the indexes take in what was kept.
                     self.library.load()
             while under_way:
                 first, encoded = under_way.popleft()
-                yield from self._keep(first, encoded.result(), pending, together=serving)
+                yield from self._keep(first, encoded.result(), pending, together=together)
 
     def plan(self, drafts: Iterable[Draft]) -> Iterator[Pool]:
         """Yield what `add` would encode and keep, pool by pool, for those who encode elsewhere: `encode` and `keep`."""
         yield from self._pools(map(self._prepare, drafts), Counter())
 
     def keep(self, pool: Pool, encoded: Encoded) -> Iterator[Outcome]:
-        """Write the articles of a pool, each in a transaction, and yield what became of them."""
-        yield from self._keep(pool, encoded, Counter(article.id for article, _, _ in pool), together=False)
+        """Write the articles of a pool, as `add` does, and yield what became of them."""
+        pending = Counter(article.id for article, _, _ in pool)
+        yield from self._keep(pool, encoded, pending, together=self.library.distant)
 
     def search(
         self,
@@ -571,21 +578,10 @@ class Engine:
         return cut(article, split(article.text, article.language, self.encoder.count_tokens, budget))
 
     def _pools(self, articles: Iterable[Article], pending: Counter[str]) -> Iterator[Pool]:
-        """Cut articles into passages, and group them so that about `POOL` passages that lack a vector come together.
-
-        Of an article whose id is `pending` every passage is encoded: what is stored of it is about to change.
-        """
+        """Group articles so that about `POOL` passages that lack a vector come together."""
         pool: Pool = []
         waiting, room = 0, FIRST_POOL
-        for article in articles:
-            if article.id in pending:
-                passages = self._cut(article)
-                todo = list(range(len(passages)))
-            elif self.library.unchanged(article):
-                passages, todo = self.library.passages(article.id), []
-            else:
-                passages = self._cut(article)
-                todo = self.library.missing(passages)
+        for article, passages, todo in self._looked_up(articles, pending):
             pending[article.id] += 1
             pool.append((article, passages, todo))
             waiting += len(todo)
@@ -594,6 +590,37 @@ class Engine:
                 pool, waiting, room = [], 0, min(2 * room, POOL)
         if pool:
             yield pool
+
+    def _looked_up(self, articles: Iterable[Article], pending: Counter[str]) -> Iterator[tuple[Article, Cut, Places]]:
+        """Yield articles cut into passages, and which of these are to be encoded; a distant library is asked after
+        several articles at once.
+
+        Of an article whose id is `pending`, or was when the library was asked, every passage is encoded: what is stored
+        of it is about to change.
+        """
+        coming = iter(articles)
+        while some := list(itertools.islice(coming, ASKED_TOGETHER if self.library.distant else 1)):
+            first = {article.id: place for place, article in reversed(list(enumerate(some)))}
+            asked = [some[place] for id, place in first.items() if id not in pending]
+            unchanged = self.library.unchanged_among(asked)
+            cut = {article.id: self._cut(article) for article in asked if article.id not in unchanged}
+            lacking = self._lacking(cut)
+            for place, article in enumerate(some):
+                if place != first[article.id] or article.id not in unchanged | cut.keys():
+                    passages = self._cut(article)
+                    yield article, passages, list(range(len(passages)))
+                elif article.id in unchanged:
+                    yield article, self.library.passages(article.id), []
+                else:
+                    yield article, cut[article.id], lacking[article.id]
+
+    def _lacking(self, cut: Mapping[str, Cut]) -> dict[str, Places]:
+        """Return by article which of its passages are to be encoded."""
+        of = [(id, place) for id, passages in cut.items() for place in range(len(passages))]
+        lacking: dict[str, Places] = {id: [] for id in cut}
+        for number in self.library.missing([passage for passages in cut.values() for passage in passages]):
+            lacking[of[number][0]].append(of[number][1])
+        return lacking
 
     def _encode(self, pool: Pool, advance: Callable[[int], None] | None) -> Encoded:
         return encode(self.encoder, self._compared(), pool, advance)

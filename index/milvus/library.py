@@ -134,6 +134,8 @@ class MilvusLibrary(Searcher):
     One process writes at a time, whichever it is; the language means are those that it was made with.
     """
 
+    distant = True
+
     def __init__(self, server: Server, ledger: Ledger, info: LibraryInfo, sums: Mapping[Side, Sums]) -> None:
         """Not for callers: `MilvusLibrary.open` makes one."""
         super().__init__(info, sums.get("passages", Sums()), sums.get("queries", Sums()))
@@ -352,13 +354,13 @@ class MilvusLibrary(Searcher):
 
     def unchanged_among(self, articles: Sequence[Article]) -> set[str]:
         """Return the ids of those of the articles that are `unchanged`."""
-        known = self._editions([article.id for article in articles])
+        known = self._editions([article.id for article in articles]) if articles else {}
         same = {
             article.id: known[article.id]
             for article in articles
             if article.id in known and known[article.id]["hash"] == article.content_hash
         }
-        kept = self._kept(list(same.values()))
+        kept = self._kept(list(same.values())) if same else {}
         return {
             id
             for id, each in same.items()
@@ -366,12 +368,13 @@ class MilvusLibrary(Searcher):
         }
 
     def missing(self, passages: Sequence[Passage]) -> list[int]:
-        """Return which of the passages of an article, by place, have no vector stored, or no token vectors where these
-        are kept, or damaged ones: these are to be encoded.
+        """Return which of the passages, by place, have no vector stored, or no token vectors where these are kept, or
+        damaged ones: these are to be encoded.
         """
-        known = self._edition(passages[0].article_id) if passages else None
-        stored = self._kept([known])[known["edition"]].passages if known else {}
-        there = {id for id, (_, code) in stored.items() if code is not None or self.token_space is None}
+        known = self._editions([each.article_id for each in passages]) if passages else {}
+        stored = self._kept(list(known.values())).values() if known else ()
+        kept = (each for own in stored for each in own.passages.items())
+        there = {id for id, (_, code) in kept if code is not None or self.token_space is None}
         return [place for place, each in enumerate(passages) if each.id not in there]
 
     def add(

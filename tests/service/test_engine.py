@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from embed import Encoder, KeepTokens, Pooled, UnknownLanguage
 from embed.backends.batches import Role
-from index import InvalidFilter, Library, Page
+from index import Action, Addition, InvalidFilter, Library, Page
 from service.engine import POOL, Engine, Questions, answered
 from service.reading import Draft
 from service.why import Sentences
@@ -125,15 +126,25 @@ def test_an_edited_paragraph_is_the_only_one_encoded(counting: tuple[Engine, Cou
     assert after["army aircraft"] == before["army aircraft"]
 
 
-def test_an_article_that_comes_twice_at_once_is_kept_as_it_came_last(toy_engine: Engine) -> None:
-    """Two versions in one call are two writes, in order, and no passage lacks its vector."""
-    versions = [Draft(text, id="a", language="en") for text in ("water\n\nbank", "bank", "water\n\nbank")]
+@pytest.mark.parametrize("distant", [False, True])
+@pytest.mark.parametrize("between", [0, 1, 2 * POOL])
+def test_an_article_that_comes_twice_at_once_is_kept_as_it_came_last(
+    toy_engine: Engine, monkeypatch: pytest.MonkeyPatch, distant: bool, between: int
+) -> None:
+    """Two versions in one call are two writes, in order, and no passage lacks its vector, however many others come
+    between them, and though the last is what is stored already.
+    """
+    monkeypatch.setattr(toy_engine.library, "distant", distant)
+    others = iter([Draft(f"river {number}", id=str(number), language="en") for number in range(2 * between)])
+    one, other = (Draft(text, id="a", language="en") for text in ("water\n\nbank", "bank"))
+    for first, expected in ((one, ["added", "replaced", "replaced"]), (one, ["unchanged", "replaced", "replaced"])):
+        drafts = [first, *itertools.islice(others, between), other, *itertools.islice(others, between), one]
 
-    outcomes = list(toy_engine.add(versions))
+        outcomes = list(toy_engine.add(drafts))
 
-    assert [outcome.action for outcome in outcomes] == ["added", "replaced", "replaced"]
-    assert toy_engine.library.get("a").text == "water\n\nbank"
-    assert toy_engine.library.verify() == []
+        assert [outcome.action for outcome in outcomes if outcome.article_id == "a"] == expected
+        assert toy_engine.library.get("a").text == "water\n\nbank"
+        assert toy_engine.library.verify() == []
 
 
 def test_an_article_is_durable_before_its_outcome_is_told(toy_engine: Engine) -> None:
@@ -144,6 +155,26 @@ def test_an_article_is_durable_before_its_outcome_is_told(toy_engine: Engine) ->
     assert toy_engine.library.get("a0").text == "water 0"
     outcomes.close()
     assert toy_engine.library.status().articles >= 1
+
+
+def test_articles_share_a_transaction_where_the_library_is_distant(
+    toy_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of its own would be several journeys over a network; on disk each has its own."""
+    library = toy_engine.library
+    shared: list[int] = []
+
+    def add_all(additions: Sequence[Addition], keep: Callable[..., list[Action]] = library.add_all) -> list[Action]:
+        shared.append(len(additions))
+        return keep(additions)
+
+    monkeypatch.setattr(library, "add_all", add_all)
+    list(toy_engine.add([FLOOD_BN]))
+    monkeypatch.setattr(library, "distant", True)
+    told = [outcome.action for outcome in toy_engine.add([FLOOD_BN, TRADE_HI, replace(FLOOD_BN, id="other")])]
+
+    assert shared == [3]
+    assert told == ["unchanged", "added", "added"]
 
 
 def test_an_article_without_an_id_gets_the_same_one_each_time(toy_engine: Engine) -> None:
