@@ -114,6 +114,7 @@ class Ledger:
         self._unsettled: set[int] = set()  # writes that were, when it was last looked
         self._lease = Lease(server)
         self._mine: set[int] = set()  # writes that are open here, of which the server may not tell yet
+        self._given: int | None = None  # the last row that was given, as far as it is known while the lease is held
         self._due: dict[int, tuple[float, Write]] = {}  # when what was replaced is to be removed
         self._settling: threading.Thread | None = None
         self._closing = threading.Event()
@@ -173,6 +174,7 @@ class Ledger:
         """Be the one writer; what another left undone is ended first. Raises LibraryBusy, LibraryUnavailable."""
         with self._lease.held(timeout) as fresh:
             if fresh:
+                self._given = None
                 self.recover()
             yield
 
@@ -189,6 +191,20 @@ class Ledger:
         self._mine.add(number)
         self._server.insert("changes", [write.record(OPEN, 0)])
         return write
+
+    def rows(self, count: int, beyond: int = 0) -> range:
+        """Give numbers for so many rows, in their order and beyond one: as on disk none is given twice, not even those
+        of a write that comes to nothing, for what has a row is remembered by it.
+        """
+        self._lease.check()
+        if self._given is None:
+            told = self.remembered("rows").get("given")
+            # Where none are told of there may be any of 63 bits, from before they were given in their order.
+            self._given = int(told) if told else 1 << 62 if self._server.count("passages") else 0
+        first = max(self._given, beyond) + 1
+        self._given = first + count - 1
+        self.remember("rows", {"given": str(self._given)})
+        return range(first, first + count)
 
     def commit(self, write: Write) -> None:
         """Let what was written be seen, and what it replaces no more; it is durable when this returns."""

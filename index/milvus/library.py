@@ -466,6 +466,7 @@ class MilvusLibrary(Searcher):
         raw: list[Record] = []
         articles: list[Record] = []
         texts: list[Record] = []
+        rows = iter(self._rows(additions))
         for number, each in enumerate(additions):
             article = each.article
             asked = columns(article)
@@ -476,8 +477,7 @@ class MilvusLibrary(Searcher):
             vectors, codes = self._vectors(each, old)
             neutral = self._neutral.passages(vectors, [article.language] * len(vectors)) if len(vectors) else vectors
             for passage, own, code in zip(each.passages, vectors, codes, strict=True):
-                chosen = each.rows.get(passage.position) if each.rows else None
-                row = chosen or number_of(passage.id, write.number)
+                row = next(rows)
                 span = (passage.position, passage.start, passage.end)
                 passages.append(
                     {
@@ -503,29 +503,18 @@ class MilvusLibrary(Searcher):
                 {"place": f"{edition:019d}.{piece:06d}", **marks, "text": text}
                 for piece, text in enumerate(pieces_of(article))
             ]
-        self._free(passages, raw)
         self._server.insert("texts", texts)
         self._server.insert("raw", raw)
         self._server.insert("passages", passages)
         self._server.insert("articles", articles)
 
-    def _free(self, passages: list[Record], raw: list[Record]) -> None:
-        """Give new passages rows that nobody has."""
-        rows = [each["row"] for each in passages]
-        taken = set(self._server.by_key("passages", rows, []))
-        seen: set[int] = set()
-        for one, other in zip(passages, raw, strict=True):
-            attempt = 0
-            while one["row"] in taken or one["row"] in seen:
-                attempt += 1
-                row = number_of(one["passage"], one["version"], attempt)
-                if not self._server.by_key("passages", [row], []):
-                    code = base64.b85decode(one["tokens"]) if one["tokens"] else None
-                    sum_ = token_checksum(row, code).hex() if code is not None else ""
-                    one |= {"row": row, "lot": lot_of(row), "tokens_checksum": sum_}
-                    other["row"] = row
-                    taken.discard(row)
-            seen.add(one["row"])
+    def _rows(self, additions: Sequence[Addition]) -> list[int]:
+        """Return the rows of all passages in their order: those that they came with, and the next ones."""
+        chosen = [
+            each.rows.get(passage.position) if each.rows else None for each in additions for passage in each.passages
+        ]
+        given = iter(self._ledger.rows(chosen.count(None), max((row for row in chosen if row), default=0)))
+        return [row or next(given) for row in chosen]
 
     def _vectors(self, addition: Addition, old: Record | None) -> tuple[Vectors, list[bytes | None]]:
         """Return raw vectors (n, dim) and token vectors of all passages, those that came or those that are stored."""

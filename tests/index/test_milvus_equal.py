@@ -1,6 +1,7 @@
 """A library in Milvus answers as the one on disk, which is exact: the same hits, groups, counts and numbers."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,26 @@ def test_back_on_disk_it_is_the_same(kind: Kind, pair: tuple[Library, MilvusLibr
             hits = [each.search(**asked(number), mode=mode, limit=60).hits for each in (pair[0], back)]
             assert same(*map(told, hits))
         assert back.verify() == []
+
+
+def test_what_is_added_in_the_same_order_answers_the_same(kind: Kind, tmp_path: Path) -> None:
+    """Rows are given one after the other, by whichever process writes, and none twice: so ties and samples are those
+    of a library on disk.
+    """
+    some = [replace(each, rows=None) for each in known_additions(30)]
+    with Library.open(tmp_path, **KNOWN) as disk:
+        for begin, end in ((0, 12), (12, 20), (20, 30)):
+            with kind.open("ordered", **KNOWN) as library:
+                for each in (disk, library):
+                    each.add_all(some[begin:end])
+                    each.delete(some[end - 1].article.id)
+        with kind.open("ordered", **KNOWN) as library:
+            assert isinstance(library, MilvusLibrary)
+            for number, mode in enumerate(MODES):
+                hits = [each.search(**asked(number), mode=mode, limit=80).hits for each in (disk, library)]
+                assert len(hits[0]) > 20
+                assert same(*map(told, hits))
+            library.drop()
 
 
 def test_tokens_are_kept_unless_the_language_changes(kind: Kind, pair: tuple[Library, MilvusLibrary]) -> None:
