@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tantivy
 
-from index.lexicon import Lexicon, document, schema
+from index.lexicon import TantivyLexicon, document, schema
 from index.sounds import terms
 
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
@@ -60,7 +60,7 @@ def main() -> None:
         print(f"size: {size / given.passages:.0f} bytes a passage")
         index.reload()
         searcher = index.searcher()
-        lexicon = Lexicon(searcher)
+        lexicon = TantivyLexicon(searcher)
         questions = [[known[place] for place in random.choice(len(known), 10, p=shares)] for _ in range(50)]
         sounds = [list(terms(" ".join(question))) for question in questions]
         print(f"segments: {searcher.num_segments}; keys a question: {statistics.mean(map(len, sounds)):.0f}")

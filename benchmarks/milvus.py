@@ -3,10 +3,12 @@
     python -m benchmarks.milvus recall [--passages 100000] [--questions 200] [--bench ../shared/bench/xquad]
     python -m benchmarks.milvus ranking [--bench ../shared/bench/xquad] [--queries-per-language 100]
     both: [--address http://host:19530], else a standalone server is started here, of the package `milvus`
+    python -m benchmarks.milvus words [--bench ../shared/bench/flores] [--queries-per-language 50] [--pairs en:bn,bn:bn]
 
 `recall` makes a library on disk as `benchmarks.search` does, without token vectors, moves it to Milvus, asks both,
 for all passages and under a filter that keeps one in a hundred; recall@10 is the share of the exact ten that Milvus
-finds. `ranking` evaluates both on judgments, and prints each measure and the difference.
+finds. `ranking` evaluates both on judgments, and prints each measure and the difference. `words` does so where Milvus
+ranks by words, on `milvus-lite` unless an address is given: all is moved there, and evaluated in two modes.
 """
 
 import argparse
@@ -17,22 +19,24 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.search import fill
+from benchmarks import search
 from embed import DEFAULT_MODEL, load_encoder
 from embed.encoder import Encoder
-from index import AnyLibrary, Library, MilvusLibrary, MilvusPlace, parse_filter
+from index import AnyLibrary, Library, MilvusLibrary, MilvusPlace, Mode, parse_filter
 from index.milvus.server import Server
 from service.engine import Engine
-from service.evaluation import evaluate
+from service.evaluation import Judgments, evaluate, fill, measures, parse_pairs
 from service.exchange import move
 from tests.milvus import Milvus, lacking
 
-SHOWN = ("cross", "mono", "pooled")
+# What words and sounds have a part in.
+MODES: tuple[Mode, ...] = ("hybrid", "lexical")
 
 
 @contextmanager
@@ -70,7 +74,7 @@ def recall(given: argparse.Namespace, encoder: Encoder) -> None:
         folder = Path(scratch) / "exact"
         place = MilvusPlace(address, prefix=f"recall_{uuid.uuid4().hex[:8]}")
         with Library.open(folder, **named, late_interaction=False) as library:
-            fill(library, encoder, corpus, [each["metadata"]["language"] for each in corpus], given.passages)
+            search.fill(library, encoder, corpus, [each["metadata"]["language"] for each in corpus], given.passages)
         started = time.perf_counter()
         moved = move(folder, lambda _: MilvusLibrary.open(place, **named, late_interaction=False))
         print(f"{moved}: moved and compared in {time.perf_counter() - started:.0f} s")
@@ -135,6 +139,38 @@ def ranking(given: argparse.Namespace, encoder: Encoder) -> None:
         print(f"largest difference {max(abs(other[name] - value) for name, value in one.items()):.4f}")
 
 
+def words(given: argparse.Namespace, encoder: Encoder) -> None:
+    """Print the measures of both where Milvus ranks by words, and by how much they differ."""
+    named: dict[str, Any] = {"model": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim}
+    judged = Judgments.read(given.bench).sampled(given.queries_per_language, 0)
+    pairs = parse_pairs(given.pairs) if given.pairs else ()
+    kept = {code for pair in pairs for code in pair}
+    if kept:
+        drafts = [draft for draft in judged.drafts if draft.language in kept]
+        ids = {draft.id for draft in drafts}
+        graded = {
+            asked: here
+            for asked, grades in judged.qrels.items()
+            if judged.languages[asked] in kept and (here := {id: grade for id, grade in grades.items() if id in ids})
+        }
+        judged = replace(judged, drafts=drafts, qrels=graded)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "exact"
+        place = MilvusPlace(given.address or f"{scratch}/milvus.db", prefix=f"words_{uuid.uuid4().hex[:8]}")
+        with Library.open(folder, **named) as exact:
+            languages = fill(Engine(encoder, exact), judged.drafts, None)
+        move(folder, lambda _: MilvusLibrary.open(place, **named))
+        with Library.open(folder, **named) as exact, MilvusLibrary.open(place, **named) as other:
+            print(f"{len(judged.qrels)} questions, {other.status().passages} passages, {other.status().backend}")
+            # What the double has not written out it indexes at every search.
+            other._server._client.flush(other._server._full("passages"))
+            engines = Engine(encoder, exact), Engine(encoder, other)
+            for mode in MODES:
+                one, two = (figures(measures(each, judged, languages, mode=mode, pairs=pairs)) for each in engines)
+                for name, value in one.items():
+                    print(f"{mode:8s} {name:32s} {value:8.4f} {two[name]:8.4f} {two[name] - value:+8.4f}")
+
+
 def figures(report: Any, before: str = "") -> dict[str, float]:
     """Return the measures of a report by name: all numbers between 0 and 1 that are no counts."""
     found: dict[str, float] = {}
@@ -149,16 +185,17 @@ def figures(report: Any, before: str = "") -> dict[str, float]:
 def main() -> None:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("recall", "ranking"))
+    parser.add_argument("what", choices=("recall", "ranking", "words"))
     parser.add_argument("--address", help="of a Milvus server; else one is started here")
     parser.add_argument("--bench", type=Path, default=Path("../shared/bench/xquad"), help="a folder in BEIR layout")
     parser.add_argument("--passages", type=int, default=100_000, help="recall: how many the library has")
     parser.add_argument("--questions", type=int, default=200, help="recall: how many are asked")
     parser.add_argument("--queries-per-language", type=int, default=100, help="ranking: how many of each language")
+    parser.add_argument("--pairs", default="", help="words: of these languages alone, as en:bn,bn:bn")
     parser.add_argument("--calibration", action="store_true", help="ranking: relevance too")
     given = parser.parse_args()
     encoder = load_encoder(DEFAULT_MODEL)
-    {"recall": recall, "ranking": ranking}[given.what](given, encoder)
+    {"recall": recall, "ranking": ranking, "words": words}[given.what](given, encoder)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from filelock import Timeout
 from index import changes, segments, sounds, tables, words
 from index.changes import Change
 from index.errors import LibraryError
-from index.lexicon import Lexicon, document, schema
+from index.lexicon import TantivyLexicon, document, schema
 from index.records import Problem
 from index.segments import FOLDER, PATIENCE, BrokenIndex, Manifest, Work
 from index.store import Store, set_aside
@@ -58,7 +58,7 @@ class Lexical:
         self._catching_up = threading.Lock()
         self._work: Work | None = None
         self._index: tantivy.Index | None = None
-        self._now: tuple[Lexicon, Change] | None = None
+        self._now: tuple[TantivyLexicon, Change] | None = None
         self._last = self._removed = self._unsaved = 0
         self._known: dict[str, tuple[int, str]] = {}
 
@@ -68,7 +68,7 @@ class Lexical:
         return self._now is not None
 
     @contextmanager
-    def shared(self) -> Iterator[tuple[Lexicon | None, Change | None]]:
+    def shared(self) -> Iterator[tuple[TantivyLexicon | None, Change | None]]:
         """Give the index, and the change it stands at: both None before the first `catch_up`.
 
         Nothing changes what is given, and it can be searched as long as one likes.
@@ -102,7 +102,7 @@ class Lexical:
 
         Where the block raises, or indexing fails, the next `catch_up` begins from what was published.
         """
-        prepared: tuple[Lexicon, Change] | None = None
+        prepared: tuple[TantivyLexicon, Change] | None = None
 
         def follow(connection: sqlite3.Connection) -> None:
             nonlocal prepared
@@ -185,7 +185,7 @@ class Lexical:
             return
         self._index, self._known = index, manifest.files
         self._last, self._removed, self._unsaved = manifest.last, manifest.removed, 0
-        self._now = Lexicon(index.searcher()), Change(manifest.change, bytes.fromhex(manifest.mark))
+        self._now = TantivyLexicon(index.searcher()), Change(manifest.change, bytes.fromhex(manifest.mark))
 
     def _fits(self, connection: sqlite3.Connection, manifest: Manifest) -> bool:
         change = Change(manifest.change, bytes.fromhex(manifest.mark))
@@ -196,7 +196,7 @@ class Lexical:
         self._now = self._index = None
         self._drop()
 
-    def _replayed(self, connection: sqlite3.Connection, since: Change, now: Change) -> tuple[Lexicon, Change]:
+    def _replayed(self, connection: sqlite3.Connection, since: Change, now: Change) -> tuple[TantivyLexicon, Change]:
         """Make the changes that came since, and return the index as it is then."""
         assert self._index is not None
         removed = [row for row in changes.removed_since(connection, since.number).tolist() if row <= self._last]
@@ -204,7 +204,7 @@ class Lexical:
         self._last = last
         self._removed += len(removed)
         self._unsaved += len(removed) + added
-        return Lexicon(self._index.searcher()), now
+        return TantivyLexicon(self._index.searcher()), now
 
     def _rebuild(self, connection: sqlite3.Connection, now: Change, *, on_disk: bool) -> None:
         """Build the index from all that is stored, aside, and put it in the place of the old one."""
@@ -221,7 +221,7 @@ class Lexical:
             old[0].close()
         self._index, self._known = index, {}
         self._last, self._removed, self._unsaved = last, 0, added
-        self._now = Lexicon(index.searcher()), now
+        self._now = TantivyLexicon(index.searcher()), now
 
     def _fresh(self) -> tantivy.Index:
         """Return an empty index, in memory where none is kept or no folder can be had."""

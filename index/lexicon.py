@@ -1,11 +1,11 @@
-"""What is searched for words and sounds: the passages as one tantivy index holds them at one moment."""
+"""What is searched for words and sounds: the passages as they are at one moment, in a tantivy index of ours."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import regex
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 Field = Literal["sounds", "words"]
 Scores = NDArray[np.float32]
 
-# tantivy's constant (src/query/bm25.rs): how soon a term that is repeated counts for no more.
-K1 = 1.2
+# tantivy's constants (src/query/bm25.rs): how soon a term that is repeated counts for no more, and how much the length
+# of a passage counts.
+K1, B = 1.2, 0.75
 
 # Up to this many rows, what is allowed is part of the query; beyond, what is found is held against it. Looking up a
 # row takes about a microsecond, and reading a hit out about half of one.
@@ -49,9 +50,14 @@ def document(row: int, text: str) -> tantivy.Document:
     """Return a passage as it is indexed."""
     import tantivy
 
+    return tantivy.Document.from_dict({"row": row, **said(text)}, schema())
+
+
+def said(text: str) -> dict[Field, str]:
+    """Return the terms of a passage, by field, each time that they are in it, in order, joined by spaces."""
     pieces = [_terms(piece) if len(piece) <= LONGEST else _terms.__wrapped__(piece) for piece in written(text)]
     sounds, words = (" ".join(filter(None, terms)) for terms in zip(*pieces, strict=True)) if pieces else ("", "")
-    return tantivy.Document.from_dict({"row": row, "sounds": sounds, "words": words}, schema())
+    return {"sounds": sounds, "words": words}
 
 
 @lru_cache(maxsize=1 << 16)  # most words of a passage have been in one before
@@ -61,7 +67,28 @@ def _terms(piece: str) -> tuple[str, str]:
     return " ".join(terms_of(pieces)), " ".join([term for _, _, term in words_of(piece, pieces)])
 
 
-class Lexicon:
+class Lexicon(Protocol):
+    """What ranking asks of the words and sounds of all passages. Many threads may ask at once."""
+
+    def __len__(self) -> int:
+        """Return how many passages there are."""
+        ...
+
+    def candidates(
+        self, field: Field, terms: Sequence[str], k: int, allowed: Allowed | None = None
+    ) -> tuple[Rows, Scores]:
+        """Return the best `k` rows by BM25 (fewer where fewer match) and their scores, best first.
+
+        `allowed` limits the rows.
+        """
+        ...
+
+    def ceiling(self, field: Field, terms: Sequence[str]) -> float:
+        """Return what BM25 comes to at most."""
+        ...
+
+
+class TantivyLexicon:
     """The passages as they were at one change. Nothing changes it, so many threads may search it at once."""
 
     def __init__(self, searcher: tantivy.Searcher) -> None:
@@ -125,7 +152,7 @@ class Lexicon:
         total = 0.0
         for term in dict.fromkeys(terms):
             having = self._searcher.doc_freq(field, term)
-            total += math.log(1 + (max(count, having) - having + 0.5) / (having + 0.5))
+            total += weight(count, having)
         return (K1 + 1) * total
 
     def phrase(self, text: str) -> Rows:
@@ -141,7 +168,7 @@ class Lexicon:
         """Return the rows that have all words of `text`, ascending; none where it has no words."""
         import tantivy
 
-        queries = [_having(term, alone) for term, alone in _wanted(text)]
+        queries = [_having(term, alone) for term, alone in wanted(text)]
         if not queries:
             return _nothing()[0]
         return self._all(tantivy.Query.boolean_query([(tantivy.Occur.Must, query) for query in queries]))
@@ -163,6 +190,11 @@ class Lexicon:
         return np.array(rows, np.int64), np.array([score for score, _ in hits], np.float32)
 
 
+def weight(passages: int, having: int) -> float:
+    """Return the weight of a term in BM25 that so many of all passages have."""
+    return math.log(1 + (max(passages, having) - having + 0.5) / (having + 0.5))
+
+
 def _any(field: Field, terms: Iterable[str]) -> tantivy.Query | None:
     """Return the query for passages with any of the terms; None where there are none."""
     import tantivy
@@ -181,7 +213,7 @@ def _limited(query: tantivy.Query, rows: Rows) -> tantivy.Query:
     return tantivy.Query.boolean_query([(must, query), (must, tantivy.Query.const_score_query(among, 0.0))])
 
 
-def _wanted(text: str) -> list[tuple[str, bool]]:
+def wanted(text: str) -> list[tuple[str, bool]]:
     """Return the terms of a text, and of each whether it is one character of a run, of which pairs are indexed."""
     runs = {(token.start, token.end) for token in tokens(text) if token.kind == "run"}
     return [

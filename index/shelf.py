@@ -17,7 +17,7 @@ from index.held import Following
 from index.hybrid import Hybrid, Source
 from index.languages import Languages
 from index.lexical import Lexical
-from index.lexicon import Lexicon
+from index.lexicon import TantivyLexicon
 from index.neutral import Neutral
 from index.ranking import WINDOWED
 from index.records import Count, LibraryInfo, Mode
@@ -149,7 +149,7 @@ class Shelf(Searcher):
     def _allowed(
         self,
         connection: sqlite3.Connection,
-        lexicon: Lexicon | None,
+        lexicon: TantivyLexicon | None,
         index: DenseIndex,
         where: Filter | None,
         phrases: Sequence[str],

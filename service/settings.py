@@ -19,6 +19,7 @@ SWITCH = {"on": True, "true": True, "1": True, "off": False, "false": False, "0"
 
 Backend = Literal["auto", "openvino", "torch"]
 LogFormat = Literal["text", "json"]
+Words = Literal["server", "process"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,13 @@ class Settings:
     milvus_collection: str = field(
         default="dragoman",
         metadata={"meaning": "how the names of the library's collections in Milvus begin: letters, digits and _"},
+    )
+    milvus_words: Words = field(
+        default="server",
+        metadata={
+            "meaning": "who ranks by words and sounds in Milvus: server, which is Milvus where it can and the library"
+            " was made so, or process, by an index of its own"
+        },
     )
     model: str | None = field(
         default=None,
@@ -172,6 +180,10 @@ class Settings:
             raise InvalidSetting(f"The backend is one of {', '.join(get_args(Backend))}, not {self.backend!r}.")
         if self.log_format not in get_args(LogFormat):
             raise InvalidSetting(f"The log format is one of {', '.join(get_args(LogFormat))}, not {self.log_format!r}.")
+        if self.milvus_words not in get_args(Words):
+            raise InvalidSetting(
+                f"{variable('milvus_words')} is one of {', '.join(get_args(Words))}, not {self.milvus_words!r}."
+            )
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", self.milvus_collection):
             raise InvalidSetting(
                 f"{variable('milvus_collection')} is made of letters, digits and _, not {self.milvus_collection!r}."

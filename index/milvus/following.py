@@ -1,8 +1,8 @@
-"""The words and sounds of a library in Milvus, where the server has no BM25 of its own: one index in each process.
+"""The words and sounds of a library in Milvus that the server does not rank by: one index in each process.
 
-Milvus ranks by words from 2.5 on, and by vectors alone before. Here every process that searches keeps the words and
-sounds of all passages in an index of its own, on its own disk, and follows the writes of all. It is made anew when the
-process starts, at some thousand passages a second, and takes about as much room as the texts.
+Every process that searches keeps the words and sounds of all passages in an index of its own, on its own disk, and
+follows the writes of all. It is made anew when the process starts, at some thousand passages a second, and takes about
+as much room as the texts.
 """
 
 import logging
@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index.lexicon import Lexicon, document, schema
-from index.milvus.catalogue import Newer, articles_of
+from index.lexicon import TantivyLexicon, document, schema
+from index.milvus.catalogue import MilvusIndex, Newer, articles_of
 from index.milvus.ledger import Committed, Ledger, Write
 from index.milvus.server import Record, Server
 
@@ -29,8 +29,8 @@ TOGETHER = 256
 log = logging.getLogger("dragoman.index")
 
 
-class FollowedLexicon:
-    """Words and sounds, equal to what is committed at a moment. Safe to use from many threads."""
+class Followed:
+    """The lexicons of a library, one for each moment. Safe to use from many threads."""
 
     def __init__(self, server: Server, ledger: Ledger) -> None:
         self._server, self._ledger = server, ledger
@@ -38,12 +38,12 @@ class FollowedLexicon:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._index: tantivy.Index | None = None
         self._rows: dict[int, list[int]] = {}  # by edition
-        self._now: tuple[Lexicon, int] | None = None
+        self._now: tuple[TantivyLexicon, int] | None = None
         self._whole = True
 
-    def at(self, now: Committed) -> Lexicon:
-        """Return what is committed at a moment, or at a later one if it was asked for meanwhile."""
-        known = self._now
+    def at(self, index: MilvusIndex) -> TantivyLexicon:
+        """Return what is committed at the moment of an index, or at a later one if it was asked for meanwhile."""
+        known, now = self._now, index.now
         if known is not None and known[1] >= now.number:
             return known[0]
         with self._lock:
@@ -65,7 +65,7 @@ class FollowedLexicon:
                 self._folder.cleanup()
                 self._folder = None
 
-    def _rebuilt(self, now: Committed) -> tuple[Lexicon, int]:
+    def _rebuilt(self, now: Committed) -> tuple[TantivyLexicon, int]:
         """Make the index anew, of all that is committed."""
         import tantivy
 
@@ -79,7 +79,7 @@ class FollowedLexicon:
         )
         return self._written(editions, [], now)
 
-    def _followed(self, writes: list[Write], now: Committed) -> tuple[Lexicon, int]:
+    def _followed(self, writes: list[Write], now: Committed) -> tuple[TantivyLexicon, int]:
         """Take in what was written since; of an edition that is gone again, nothing is read."""
         gone = {edition for write in writes for edition in write.replaced}
         removed = [row for edition in gone for row in self._rows.pop(edition, [])]
@@ -88,7 +88,7 @@ class FollowedLexicon:
         portions = (left[start : start + TOGETHER] for start in range(0, len(left), TOGETHER))
         return self._written(portions, removed, now)
 
-    def _written(self, editions: Iterable[list[int]], removed: list[int], now: Committed) -> tuple[Lexicon, int]:
+    def _written(self, editions: Iterable[list[int]], removed: list[int], now: Committed) -> tuple[TantivyLexicon, int]:
         import tantivy
 
         assert self._index is not None
@@ -114,4 +114,4 @@ class FollowedLexicon:
         finally:
             writer.wait_merging_threads()
         self._index.reload()
-        return Lexicon(self._index.searcher()), now.number
+        return TantivyLexicon(self._index.searcher()), now.number

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self, TypeVar, get_args
+from typing import Literal, Self, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ from index.errors import (
 from index.facets import FACETS, MOST
 from index.filters import Filter
 from index.hybrid import Hybrid, Source
-from index.lexicon import Lexicon
+from index.lexicon import TantivyLexicon
 from index.milvus.catalogue import (
     PIECE,
     Cards,
@@ -54,9 +54,11 @@ from index.milvus.catalogue import (
     vector,
 )
 from index.milvus.expressions import among, both, columns, expression, present, quoted
-from index.milvus.following import FollowedLexicon
+from index.milvus.following import Followed
 from index.milvus.ledger import GRACE, ROOM, Committed, Ledger, Write
+from index.milvus.served import TERMS, Served, ServedLexicon, said
 from index.milvus.server import FIELDS, KEYS, Name, Record, Server
+from index.milvus.trial import ranks_words
 from index.neutral import Neutral
 from index.ranking import WINDOWED
 from index.records import (
@@ -82,8 +84,12 @@ Result = TypeVar("Result")
 Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
-# What is in the collections, and how; a library of a higher one is of a newer Dragoman.
-SCHEMA = 1
+# What is in the collections, and how; a library of a higher one is of a newer Dragoman. One in which the server does
+# not rank by words is of the first.
+SCHEMA, FIRST = 2, 1
+
+# Who ranks by words: Milvus where it can, or every process by an index of its own.
+Words = Literal["server", "process"]
 
 # How often a search is made again because something was written in between.
 TRIES = 20
@@ -100,12 +106,14 @@ PARTS: tuple[Name, ...] = ("passages", "raw", "texts")
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a library in Milvus is: the server's address (or a file, for `milvus-lite`), its token (or user:password),
-    and how the names of its collections begin.
+    and how the names of its collections begin; and who ranks by words. Where that is to be the server, one that is made
+    is made for it if the server can, and of one that was not made for it the process does.
     """
 
     address: str
     token: str = ""
     prefix: str = "dragoman"
+    words: Words = "server"
 
     def server(self) -> Server:
         """Connect to the server. Raises LibraryUnavailable."""
@@ -136,12 +144,17 @@ class MilvusLibrary(Searcher):
 
     distant = True
 
-    def __init__(self, server: Server, ledger: Ledger, info: LibraryInfo, sums: Mapping[Side, Sums]) -> None:
+    def __init__(
+        self, server: Server, ledger: Ledger, info: LibraryInfo, sums: Mapping[Side, Sums], words: Words
+    ) -> None:
         """Not for callers: `MilvusLibrary.open` makes one."""
         super().__init__(info, sums.get("passages", Sums()), sums.get("queries", Sums()))
         self._server, self._ledger = server, ledger
         self._memory = Memory()
-        self._lexical = FollowedLexicon(server, ledger)
+        # The terms that passages are written with, for the server to rank by; "" where they are written without.
+        self._terms = ledger.remembered("built").get("terms", "")
+        served = words == "server" and self._terms == TERMS
+        self._lexical: Served | Followed = Served(server) if served else Followed(server, ledger)
         self._values: dict[str, set[str]] = {}  # that facets count, as far as it is known that they are noted
         self._counting = ThreadPoolExecutor(COUNTING, "counting")
         self.read_only = False
@@ -177,12 +190,13 @@ class MilvusLibrary(Searcher):
                 if not create or read_only:
                     raise LibraryAbsent(_lacking(place))
                 space = TokenSpace.of(Neutral.for_model(model).priors) if late_interaction else None
+                words = place.words == "server" and ranks_words(server)
                 built = LibraryInfo(model, fingerprint, dim, SCHEMA, 0, 0, 0, space.identity if space else "")
-                _create(server, ledger, built)
+                _create(server, ledger, built, words)
                 info = _described(server, ledger)
                 assert info is not None
             info.check(model, fingerprint, dim)
-            library = cls(server, ledger, info, _sums(ledger))
+            library = cls(server, ledger, info, _sums(ledger), place.words)
             library.read_only = read_only
             return library
         except BaseException:
@@ -231,7 +245,7 @@ class MilvusLibrary(Searcher):
         """Take in what the first search would have to."""
         for name in FIELDS:
             self._server.wait_loaded(name)
-        self._lexical.at(self._ledger.committed())
+        self._lexical.at(self._index(self._ledger.committed()))
 
     def settle(self) -> None:
         """Wait for nothing: Milvus builds its indexes by itself."""
@@ -279,13 +293,15 @@ class MilvusLibrary(Searcher):
 
     def _source(self, now: Committed, mode: Mode, *, lexical: bool) -> Source:
         cards = self._cards(now)
-        index = MilvusIndex(self._server, "raw", now, self._memory, self.dim) if mode == "raw" else cards.index
-        lexicon: Lexicon | None = self._lexical.at(now) if lexical else None
+        index = self._index(now, "raw") if mode == "raw" else cards.index
+        lexicon = self._lexical.at(cards.index) if lexical else None
         return Source(cards, index, lexicon, now.change, cards.some_rows)  # type: ignore[arg-type]
 
     def _cards(self, now: Committed) -> Cards:
-        index = MilvusIndex(self._server, "passages", now, self._memory, self.dim)
-        return Cards(self._server, now, self._memory, index)
+        return Cards(self._server, now, self._memory, self._index(now))
+
+    def _index(self, now: Committed, name: Name = "passages") -> MilvusIndex:
+        return MilvusIndex(self._server, name, now, self._memory, self.dim)
 
     def _filtered(self, source: Source, wheres: Sequence[Filter | None]) -> list[Allowed | None]:
         """Return for each filter what it lets through; None for all."""
@@ -493,6 +509,7 @@ class MilvusLibrary(Searcher):
                         "tokens_checksum": token_checksum(row, code).hex() if code is not None else "",
                         "vector": neutral[passage.position].tolist(),
                         **asked,
+                        **(said(passage.text) if self._terms else {}),
                     }
                 )
                 raw.append({"row": row, **marks, "vector": own.tolist(), **asked})
@@ -794,10 +811,10 @@ class MilvusLibrary(Searcher):
             self.model,
             self.fingerprint,
             self.dim,
-            SCHEMA,
+            SCHEMA if self._terms else FIRST,
             now.number,
             0,
-            f"milvus {self._server.version()}",
+            f"milvus {self._server.version()}" + (", ranking by words" if isinstance(self._lexical, Served) else ""),
             self.read_only,
             self.token_space is not None,
             with_tokens,
@@ -893,12 +910,14 @@ def _lacking(place: Place) -> str:
     )
 
 
-def _create(server: Server, ledger: Ledger, info: LibraryInfo) -> None:
+def _create(server: Server, ledger: Ledger, info: LibraryInfo, words: bool) -> None:
     """Make the collections; the last thing that is written says that they are there."""
     with ThreadPoolExecutor(len(FIELDS)) as making:
-        list(making.map(lambda name: server.create(name, info.dim), FIELDS))
-    built = {"fingerprint": info.fingerprint, "dim": str(info.dim), "tokens": info.tokens, "schema": str(SCHEMA)}
-    ledger.remember("built", {**built, "model": info.model})
+        list(making.map(lambda name: server.create(name, info.dim, words=words), FIELDS))
+    # Of the passages, who was here before and was interrupted may have made others.
+    words = server.has("passages", "words")
+    built = {"fingerprint": info.fingerprint, "dim": str(info.dim), "tokens": info.tokens, "model": info.model}
+    ledger.remember("built", {**built, "terms": TERMS if words else "", "schema": str(SCHEMA if words else FIRST)})
 
 
 def _sums(ledger: Ledger) -> dict[Side, Sums]:
@@ -912,8 +931,19 @@ def _sums(ledger: Ledger) -> dict[Side, Sums]:
 
 def _said(source: Source, phrases: Sequence[str], without: Sequence[str]) -> str:
     """Return the expression of the passages in which all phrases occur, and none of the words that must not."""
-    having = [told(source.lexicon.phrase(each)) for each in phrases]
-    return both(*having, *(f"not ({told(source.lexicon.phrase(each))})" for each in without))
+    having = [_having(source, each) for each in phrases]
+    return both(*having, *(f"not ({_having(source, each)})" for each in without))
+
+
+def _having(source: Source, phrase: str) -> str:
+    """Return the expression of the passages in which a phrase occurs."""
+    lexicon, index = source.lexicon, source.index
+    assert isinstance(lexicon, ServedLexicon | TantivyLexicon)
+    assert isinstance(index, MilvusIndex)
+    # Of raw vectors it is not kept what the passages say.
+    if isinstance(lexicon, ServedLexicon) and index.name == "passages":
+        return lexicon.expression(phrase)
+    return told(lexicon.phrase(phrase))
 
 
 def _valued(name: str, value: str) -> str:

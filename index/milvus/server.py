@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.errors import LibraryClosed, LibraryError, LibraryFull, LibraryUnavailable
+from index.lexicon import K1, B
 from index.milvus.expressions import among, both, quoted
 
 if TYPE_CHECKING:
@@ -80,9 +81,14 @@ FIELDS: dict[Name, dict[str, type]] = {
 }
 VECTORS: tuple[Name, ...] = ("passages", "raw")
 
+# What passages have besides where the server ranks by words (`index.milvus.served`): the fields that it ranks by, the
+# one that it looks words up in, and all.
+RANKING, LOOKED_UP, SAID = ("sounds", "words"), "words", ("sounds", "words", "characters")
+BM25 = {"bm25_k1": K1, "bm25_b": B}
+
 # The codes, and the words, of a server that is not ready yet: it has no node for a collection, and their kin.
 PASSING = (101, 106, 500, 503)
-SAID = ("not loaded", "no available", "channel not", "not ready", "recovering", "not fully loaded")
+NOT_YET = ("not loaded", "no available", "channel not", "not ready", "recovering", "not fully loaded")
 
 log = logging.getLogger("dragoman.index")
 
@@ -107,7 +113,12 @@ class Server:
         self._heard = 1
         self._answered, self._lost, self._closed = 0.0, False, False
         self._loaded: set[Name] = set()
+        self._token = token
         self._client = self._connected(token)
+
+    def beside(self, prefix: str) -> Server:
+        """Return a server over collections of another prefix, with a connection of its own."""
+        return Server(self.address, token=self._token, prefix=f"{self.prefix}_{prefix}")
 
     def _connected(self, token: str) -> MilvusClient:
         try:
@@ -152,11 +163,11 @@ class Server:
         """Tell whether the library has this collection."""
         return bool(self._asked(lambda: self._client.has_collection(self._full(name), timeout=READING)))
 
-    def create(self, name: Name, dim: int) -> None:
-        """Make a collection, if it is not there."""
+    def create(self, name: Name, dim: int, *, words: bool = False) -> None:
+        """Make a collection, if it is not there; with `words`, that of the passages has them for the server to rank."""
         if self.exists(name):
             return
-        from pymilvus import DataType
+        from pymilvus import DataType, Function, FunctionType
 
         types = {str: DataType.VARCHAR, int: DataType.INT64, dict: DataType.JSON}
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -170,15 +181,30 @@ class Server:
             indexes.add_index("vector", index_type="HNSW", metric_type="IP", params=graph)
         else:
             indexes.add_index("vector", index_type="FLAT", metric_type="IP")
+        # pymilvus sends the parameters of an index one by one; the double reads them together, or goes by its own.
+        how: Record = BM25 if self.remote else {"params": BM25}
+        cut: Record = {"enable_analyzer": True, "analyzer_params": {"tokenizer": "standard"}}
+        for field in SAID if words and name == "passages" else ():
+            more = {**cut, "enable_match": field == LOOKED_UP} if field in RANKING else {}
+            schema.add_field(field, DataType.VARCHAR, max_length=LONGEST, **more)
+            if field in RANKING:
+                schema.add_field(_ranks(field), DataType.SPARSE_FLOAT_VECTOR)
+                schema.add_function(Function(_ranks(field), FunctionType.BM25, [field], [_ranks(field)]))
+                indexes.add_index(_ranks(field), index_type="SPARSE_INVERTED_INDEX", metric_type="BM25", params=how)
         self._asked(
             lambda: self._client.create_collection(
                 self._full(name), schema=schema, index_params=indexes, timeout=WRITING
             )
         )
 
-    def drop(self) -> None:
-        """Remove all collections, for good."""
-        for name in FIELDS:
+    def has(self, name: Name, field: str) -> bool:
+        """Tell whether the records of a collection have a field."""
+        told = self._asked(lambda: self._client.describe_collection(self._full(name), timeout=READING))
+        return any(each["name"] == field for each in told["fields"])
+
+    def drop(self, *names: Name) -> None:
+        """Remove collections, all where none is named, for good."""
+        for name in names or FIELDS:
             self._asked(lambda name=name: self._client.drop_collection(self._full(name), timeout=WRITING))  # type: ignore[misc]
 
     def _full(self, name: Name) -> str:
@@ -273,23 +299,41 @@ class Server:
         if len(vectors) > ASKED_TOGETHER:
             portions = (vectors[start : start + ASKED_TOGETHER] for start in range(0, len(vectors), ASKED_TOGETHER))
             return [hits for some in portions for hits in self.near(name, some, k, where, fields)]
-        key = KEYS[name]
         effort = {"ef": min(32_768, max(2 * k, 256))} if self.remote else {}
+        how = {"metric_type": "IP", "params": effort}
+        return self._search(name, "vector", vectors.astype(np.float32).tolist(), k, where, fields, how)
+
+    def ranked(self, field: str, texts: Sequence[str], k: int, where: str, fields: Sequence[str]) -> list[list[Near]]:
+        """Return for each text the passages with the most BM25 in a field, at most `k`, best first."""
+        if len(texts) > ASKED_TOGETHER:
+            portions = (texts[start : start + ASKED_TOGETHER] for start in range(0, len(texts), ASKED_TOGETHER))
+            return [hits for some in portions for hits in self.ranked(field, some, k, where, fields)]
+        return self._search("passages", _ranks(field), texts, k, where, fields, {"metric_type": "BM25", "params": {}})
+
+    def _search(
+        self, name: Name, field: str, data: Sequence[Any], k: int, where: str, fields: Sequence[str], how: Record
+    ) -> list[list[Near]]:
+        key = KEYS[name]
         found = self._read(
             lambda **named: self._client.search(
                 self._full(name),
-                data=vectors.astype(np.float32).tolist(),
+                data=list(data),
+                anns_field=field,
                 filter=where,
                 limit=k,
                 output_fields=list(fields),
-                search_params={"metric_type": "IP", "params": effort},
+                search_params=how,
                 **named,
             ),
             name,
         )
-        # The double names a key by its field, the server by "id".
+        # The double names a key by its field, the server by "id"; and tells BM25 with a minus.
+        sign = -1 if how["metric_type"] == "BM25" and not self.remote else 1
         return [
-            [Near(int(hit["id"] if "id" in hit else hit[key]), float(hit["distance"]), hit["entity"]) for hit in hits]
+            [
+                Near(int(hit["id"] if "id" in hit else hit[key]), sign * float(hit["distance"]), hit["entity"])
+                for hit in hits
+            ]
             for hits in found
         ]
 
@@ -361,9 +405,14 @@ class Server:
         )
 
 
+def _ranks(field: str) -> str:
+    """Return the name of the sparse vectors that Milvus makes of a field."""
+    return f"{field}_bm25"
+
+
 def _passing(error: Exception) -> bool:
     """Tell whether a server says that it is not ready yet."""
-    return getattr(error, "code", None) in PASSING or any(each in str(error).lower() for each in SAID)
+    return getattr(error, "code", None) in PASSING or any(each in str(error).lower() for each in NOT_YET)
 
 
 def _every(key: str) -> str:

@@ -628,7 +628,7 @@ def _place(settings: Settings) -> "MilvusPlace | None":
 
     if settings.milvus is None:
         return None
-    return MilvusPlace(settings.milvus, settings.milvus_token or "", settings.milvus_collection)
+    return MilvusPlace(settings.milvus, settings.milvus_token or "", settings.milvus_collection, settings.milvus_words)
 
 
 def on_disk(what: str, settings: Settings) -> InvalidSetting:

@@ -115,8 +115,8 @@ def move(
 ) -> None:
     """Bring a library to Milvus, or back, encoding nothing, and compare every passage; the source stays as it is.
 
-    DRAGOMAN_MILVUS_TOKEN and DRAGOMAN_MILVUS_COLLECTION say the rest of where it is in Milvus. The same command again
-    goes on where it was.
+    DRAGOMAN_MILVUS_TOKEN and DRAGOMAN_MILVUS_COLLECTION say the rest of where it is in Milvus, and
+    DRAGOMAN_MILVUS_WORDS who is to rank by words there. The same command again goes on where it was.
     """
     from index import LibraryAbsent, generations
     from service.exchange import move as bring

@@ -1,4 +1,8 @@
-"""Libraries of every kind, for the tests that hold of all: on disk, in milvus-lite, and in a real Milvus server."""
+"""Libraries of every kind, for the tests that hold of all: on disk, in milvus-lite, and in a real Milvus server.
+
+In milvus-lite there are two: the process ranks by words, which comes to what a library on disk does to the last bit, or
+milvus-lite does ("words").
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +19,8 @@ from tests.index.samples import DIM, article, passages, units, vector_of
 
 AnyLibrary = Library | MilvusLibrary
 
-KINDS = ["disk", "lite", pytest.param("milvus", marks=pytest.mark.milvus)]
+EQUAL = ["lite", pytest.param("milvus", marks=pytest.mark.milvus)]
+KINDS = ["disk", "words", *EQUAL]
 
 # The default model: its means, its calibration and its token vectors are known, and need no encoder.
 KNOWN: dict[str, Any] = {"model": "intfloat/multilingual-e5-small", "fingerprint": "f", "dim": 384}
@@ -28,7 +33,7 @@ FAR = 50
 class Kind:
     """Where libraries of one kind are made: in a folder, a file, or a server, which is its `address`."""
 
-    name: Literal["disk", "lite", "milvus"]
+    name: Literal["disk", "words", "lite", "milvus"]
     address: str
 
     def open(self, name: str = "library", **options: Any) -> AnyLibrary:
@@ -40,7 +45,7 @@ class Kind:
 
     def place(self, name: str) -> Place:
         """Return where the library of this name is in Milvus."""
-        return Place(self.address, prefix=name)
+        return Place(self.address, prefix=name, words="server" if self.name == "words" else "process")
 
 
 def empty(library: AnyLibrary) -> None:
@@ -96,4 +101,16 @@ def by_rows(library: AnyLibrary, rows: np.ndarray[Any, Any]) -> list[str]:
     return [found[row] for row in rows.tolist()]
 
 
-__all__ = ["FAR", "KINDS", "KNOWN", "MOST", "AnyLibrary", "Kind", "additions", "by_rows", "empty", "known_additions"]
+__all__ = [
+    "EQUAL",
+    "FAR",
+    "KINDS",
+    "KNOWN",
+    "MOST",
+    "AnyLibrary",
+    "Kind",
+    "additions",
+    "by_rows",
+    "empty",
+    "known_additions",
+]

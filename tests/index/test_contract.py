@@ -49,7 +49,7 @@ def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         server: Milvus = request.getfixturevalue("milvus")
         return Kind("milvus", server.address)
     folder = tmp_path_factory.mktemp("contract")
-    return Kind("disk", str(folder)) if request.param == "disk" else Kind("lite", str(folder / "lite.db"))
+    return Kind(request.param, str(folder if request.param == "disk" else folder / "lite.db"))
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,15 @@ from filelock import FileLock
 from index import DamagedLibrary, lexical, segments
 from index.changes import Rows
 from index.lexical import Lexical
-from index.lexicon import FEW, Field, Lexicon, Scores, document
+from index.lexicon import FEW, Field, Lexicon, Scores, TantivyLexicon, document
+from index.milvus import MilvusLibrary, Place
+from index.milvus.served import ServedLexicon
 from index.segments import FOLDER, LOCK, MANIFEST, WORK
 from index.sounds import terms
 from index.store import Store
 from index.words import words
-from tests.index.samples import article, open_library, put
+from tests.index.kinds import additions
+from tests.index.samples import DIM, article, open_library, put
 
 TEXTS = (
     "The president met Putin in Delhi on Monday.",
@@ -53,7 +57,7 @@ def store(folder: Path) -> Iterator[Store]:
     opened.close()
 
 
-def searched(leg: Lexical) -> Lexicon:
+def searched(leg: Lexical) -> TantivyLexicon:
     """Bring an index up to date and return what is searched."""
     leg.catch_up()
     with leg.shared() as (lexicon, _):
@@ -62,9 +66,29 @@ def searched(leg: Lexical) -> Lexicon:
 
 
 @pytest.fixture
-def lexicon(store: Store) -> Lexicon:
+def ours(store: Store) -> TantivyLexicon:
     """The eight passages, indexed in memory."""
     return searched(Lexical(store, keep=False))
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedLexicon]:
+    """The eight passages in the double of Milvus, which ranks by words itself."""
+    place = Place(str(tmp_path_factory.mktemp("served") / "milvus.db"))
+    with MilvusLibrary.open(place, model="numbers", fingerprint="numbers-1", dim=DIM) as library:
+        for number, text in enumerate(TEXTS):
+            (each,) = additions(article(f"a{number}", text))
+            library.add_all([replace(each, rows={0: number + 1})])
+        lexicon = library._lexical.at(library._index(library._ledger.committed()))
+        assert isinstance(lexicon, ServedLexicon)
+        yield lexicon
+
+
+@pytest.fixture(params=["ours", "theirs"])
+def lexicon(request: pytest.FixtureRequest) -> TantivyLexicon | ServedLexicon:
+    """The eight passages, kept by either."""
+    found: TantivyLexicon | ServedLexicon = request.getfixturevalue(request.param)
+    return found
 
 
 def ranked(lexicon: Lexicon, query: str, k: int = 10) -> list[int]:
@@ -125,18 +149,18 @@ def test_unknown_terms_raise_the_ceiling_most(lexicon: Lexicon) -> None:
     assert lexicon.ceiling("words", []) == 0
 
 
-def test_scores_of_given_rows_are_those_of_a_search(lexicon: Lexicon) -> None:
+def test_scores_of_given_rows_are_those_of_a_search(ours: TantivyLexicon) -> None:
     """The scores of any rows, in any order, are those that a search gives; 0 for the others and for unknown rows."""
     wanted = ["monday", "harvest", "the"]
-    rows, scores = lexicon.candidates("words", wanted, 10)
+    rows, scores = ours.candidates("words", wanted, 10)
     expected = dict(zip(rows.tolist(), scores.tolist(), strict=True))
     asked = np.array([7, 2, 1, 999, 4])
-    assert lexicon.scores("words", wanted, asked).tolist() == [expected.get(row, 0.0) for row in asked.tolist()]
-    assert lexicon.scores("words", ["nothing"], asked).tolist() == [0.0] * 5
-    assert lexicon.scores("words", [], asked).tolist() == [0.0] * 5
+    assert ours.scores("words", wanted, asked).tolist() == [expected.get(row, 0.0) for row in asked.tolist()]
+    assert ours.scores("words", ["nothing"], asked).tolist() == [0.0] * 5
+    assert ours.scores("words", [], asked).tolist() == [0.0] * 5
 
 
-def test_a_phrase_is_words_that_follow_each_other(lexicon: Lexicon) -> None:
+def test_a_phrase_is_words_that_follow_each_other(lexicon: TantivyLexicon | ServedLexicon) -> None:
     """Words elsewhere in the passage, or in another order, are no phrase; case and punctuation do not count."""
     assert lexicon.phrase("met PUTIN").tolist() == [1]
     assert lexicon.phrase("putin met").tolist() == []
@@ -148,23 +172,25 @@ def test_a_phrase_is_words_that_follow_each_other(lexicon: Lexicon) -> None:
     assert lexicon.phrase("Monday").tolist() == [1, 7]
     assert lexicon.phrase("4500 farmers").tolist() == [4]
     assert lexicon.phrase("?!").tolist() == []
+    assert lexicon.phrase("统").tolist() == [6]
+    assert lexicon.phrase("統").tolist() == []
 
 
-def test_containing_wants_all_words(lexicon: Lexicon) -> None:
+def test_containing_wants_all_words(ours: TantivyLexicon) -> None:
     """Rows that have every word, in any order; one Chinese character is found within any word."""
-    assert lexicon.containing("harvest farmers").tolist() == [4, 7]
-    assert lexicon.containing("harvest putin").tolist() == []
-    assert lexicon.containing("統").tolist() == []
-    assert lexicon.containing("统").tolist() == [6]
-    assert lexicon.containing("पुतिन").tolist() == []
-    assert lexicon.containing("").tolist() == []
+    assert ours.containing("harvest farmers").tolist() == [4, 7]
+    assert ours.containing("harvest putin").tolist() == []
+    assert ours.containing("統").tolist() == []
+    assert ours.containing("统").tolist() == [6]
+    assert ours.containing("पुतिन").tolist() == []
+    assert ours.containing("").tolist() == []
 
 
 # Limits and ties
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lexicon]:
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TantivyLexicon]:
     """A library of 6,000 passages of few words, so that many tie."""
     folder = tmp_path_factory.mktemp("many") / "library"
     with open_library(folder) as library:
@@ -177,14 +203,14 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lexicon]:
     opened.close()
 
 
-def every(lexicon: Lexicon, field: Field, wanted: list[str]) -> tuple[Rows, Scores]:
+def every(lexicon: TantivyLexicon, field: Field, wanted: list[str]) -> tuple[Rows, Scores]:
     """Return all that match, best first, ties by row."""
     return lexicon.candidates(field, wanted, 100_000)
 
 
 @pytest.mark.parametrize("step", [1, 2, 5, 500, 6001])
 @pytest.mark.parametrize("k", [1, 10, 3000])
-def test_the_best_of_those_allowed(many: Lexicon, step: int, k: int) -> None:
+def test_the_best_of_those_allowed(many: TantivyLexicon, step: int, k: int) -> None:
     """The best k of what is allowed, few or many, are the first k of all matches that are allowed, ties by row."""
     allowed = np.arange(1, 6001, step, dtype=np.int64)
     rows, scores = every(many, "words", ["w", "3", "v", "common"])
@@ -197,7 +223,7 @@ def test_the_best_of_those_allowed(many: Lexicon, step: int, k: int) -> None:
     assert FEW < 3000 < 6000  # both ways of limiting were taken
 
 
-def test_nothing_allowed_and_nothing_asked(many: Lexicon) -> None:
+def test_nothing_allowed_and_nothing_asked(many: TantivyLexicon) -> None:
     """No rows allowed, no terms or no room give nothing."""
     for asked in ((["common"], 5, np.empty(0, np.int64)), ([], 5, None), (["common"], 0, None), (["none"], 5, None)):
         rows, scores = many.candidates("words", *asked)

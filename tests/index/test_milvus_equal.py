@@ -29,7 +29,7 @@ from index.milvus import server as milvus_server
 from index.milvus.server import LONGEST
 from service.engine import Engine
 from service.reading import Draft, read_path
-from tests.index.kinds import FAR, KINDS, KNOWN, AnyLibrary, Kind, additions, empty, known_additions
+from tests.index.kinds import EQUAL, FAR, KNOWN, AnyLibrary, Kind, additions, empty, known_additions
 from tests.index.samples import article, found, passages, put, units, vector_of
 from tests.milvus import Milvus
 
@@ -37,7 +37,7 @@ MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical", "raw")
 GROUPS: tuple[Group, ...] = ("none", "article", "story")
 
 
-@pytest.fixture(scope="module", params=KINDS[1:])
+@pytest.fixture(scope="module", params=EQUAL)
 def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Kind:
     """Milvus, and its double."""
     if request.param == "milvus":
@@ -436,4 +436,4 @@ def small_place(library: MilvusLibrary) -> Any:
     """Return where a library is."""
     from index import MilvusPlace
 
-    return MilvusPlace(library._server.address, prefix=library._server.prefix)
+    return MilvusPlace(library._server.address, prefix=library._server.prefix, words="process")

@@ -24,7 +24,7 @@ from tests.service.test_exchange import WORDS, Hashed, drafts
 @pytest.fixture
 def place(tmp_path: Path) -> MilvusPlace:
     """Where the double of Milvus keeps its files."""
-    return MilvusPlace(str(tmp_path / "milvus.db"), prefix="moved")
+    return MilvusPlace(str(tmp_path / "milvus.db"), prefix="moved", words="process")
 
 
 def opened(origin: Origin, place: Path | MilvusPlace) -> Library | MilvusLibrary:
