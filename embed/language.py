@@ -13,7 +13,7 @@ import importlib.util
 import math
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
@@ -171,18 +171,23 @@ def _sample(text: str) -> str:
     return sample.lower() if sample.isupper() else sample
 
 
-def _pooled(opinions: list[dict[str, float]]) -> dict[str, float]:
+def _pooled(opinions: Sequence[dict[str, float]]) -> dict[str, float]:
     """The weighted geometric mean of the classifiers' probabilities, summing to 1."""
-    codes = {code for opinion in opinions for code in opinion}
+    first, second = opinions
+    weight, other = WEIGHTS
     scores = {
-        code: math.exp(sum(w * math.log(o.get(code, 0.0) + FLOOR) for w, o in zip(WEIGHTS, opinions, strict=True)))
-        for code in codes
+        code: math.exp(
+            weight * math.log(first.get(code, 0.0) + FLOOR) + other * math.log(second.get(code, 0.0) + FLOOR)
+        )
+        for code in first.keys() | second.keys()
     }
     return _shares(scores)
 
 
 def _narrowed(pooled: dict[str, float], sample: str) -> dict[str, float]:
     """Only the languages written in the sample's main script, where that settles anything."""
+    if sample.isascii():
+        return pooled
     counts = [len(letters.findall(sample)) * weight for letters, weight, _ in _LETTERS]
     if counts[_KANA] >= _KANA_SHARE * (counts[_KANA] + counts[_HAN]):
         counts[_KANA] += counts[_HAN] if counts[_KANA] else 0

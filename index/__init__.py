@@ -29,6 +29,7 @@ from index.library import Library
 from index.milvus import MilvusLibrary
 from index.milvus import Place as MilvusPlace
 from index.neutral import Neutral
+from index.ranking import WINDOWED
 from index.records import (
     Action,
     Addition,
@@ -71,6 +72,7 @@ __all__ = [
     "Sizing",
     "Mode",
     "Neutral",
+    "WINDOWED",
     "Status",
     "QuestionTokens",
     "TokenSpace",

@@ -23,6 +23,9 @@ Group = Literal["none", "article", "story"]
 # What becomes of an article that is added.
 Action = Literal["added", "replaced", "unchanged"]
 
+# JSON that is the same for the same values.
+CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
 
 @dataclass(frozen=True, slots=True)
 class Article:
@@ -53,7 +56,7 @@ class Article:
             self.published_at,
             dict(self.metadata),
         ]
-        canonical = json.dumps(fields, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        canonical = CANONICAL.encode(fields)
         # Half characters (lone surrogates) cannot be stored, but saying so is not this method's business.
         return hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
 

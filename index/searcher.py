@@ -239,7 +239,7 @@ class Searcher(ABC):
         mark = fingerprint(query, language, where, mode, identity, text, phrases, without, group)
         after = Cursor.decode(cursor, mark) if cursor is not None else None
         vector = self._queries(query[None], [language], mode)[0]
-        asked = self._asked(vector, language, 0, [text], None if tokens is None else [tokens])
+        asked = self._asked(vector, language, 0, [text], [tokens] if tokens is not None and mode in WINDOWED else None)
 
         if group != "none":
             return self._grouped(asked, query, mode, where, limit, after, min_relevance, phrases, without, group, mark)

@@ -33,6 +33,7 @@ from embed import (
     split,
 )
 from index import (
+    WINDOWED,
     Action,
     Addition,
     AnyLibrary,
@@ -293,7 +294,7 @@ class Engine:
         guess = detect(asked.text) if query_language is None else certain(query_language)
         where = parse_filter(with_codes(filter), [normalise(language) for language in languages])
         marks["encoding"] = time.perf_counter()
-        question = self._asked(asked.text, guess)
+        question = self._asked(asked.text, guess, ranked=mode in WINDOWED)
         marks["waiting"] = time.perf_counter()
         with self._cores.one():
             marks["ranking"] = time.perf_counter()
@@ -532,10 +533,12 @@ class Engine:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _asked(self, text: str, guess: Guess) -> Questions:
-        """Encode one question, with others that are asked meanwhile."""
+    def _asked(self, text: str, guess: Guess, *, ranked: bool = True) -> Questions:
+        """Encode one question, with others that are asked meanwhile. Its tokens weigh where it is `ranked` by them."""
         encoded = self._batching.encode(text, deadline.left())
-        tokens = None if encoded.tokens is None else [self._weighed(text, encoded.tokens)]
+        tokens = None
+        if encoded.tokens is not None:
+            tokens = [self._weighed(text, encoded.tokens) if ranked else QuestionTokens(encoded.tokens)]
         return Questions(encoded.vector[None], [guess.probabilities], [text], tokens)
 
     def _encoded(self, queries: Sequence[str], guesses: Sequence[Guess]) -> Questions:

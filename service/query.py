@@ -13,13 +13,19 @@ _SAID = re.compile(r"\w")
 class Query:
     """A question: what is asked, the phrases that must occur in a passage, and the words that must not.
 
-    `places` tells for each character of `text` where in what was written it stands, -1 for white space.
+    `written` is what was written, spaces in place of what is not asked.
     """
 
     text: str
     phrases: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
-    places: tuple[int, ...] = ()
+    written: str = ""
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Return for each character of `text` where in what was written it stands, -1 for white space."""
+        places = (place for place, character in enumerate(self.written) if not character.isspace())
+        return tuple(-1 if each.isspace() else next(places) for each in self.text)
 
     @classmethod
     def read(cls, written: str) -> "Query":
@@ -38,5 +44,4 @@ class Query:
         if not _SAID.search(text) and without:
             text, blank, phrases, without = written, written, (), ()
         text = text.strip() if phrases else text
-        places = (place for place, character in enumerate(blank) if not character.isspace())
-        return cls(text, phrases, without, tuple(-1 if each.isspace() else next(places) for each in text))
+        return cls(text, phrases, without, blank)

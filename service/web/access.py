@@ -7,7 +7,7 @@ from fastapi import Request
 
 from service.keys import Key, Scope
 from service.web.problems import Malformed
-from service.web.state import State
+from service.web.state import State, state_of
 
 # What each route needs, by method and template; None for no key.
 # `/docs` and `/openapi.json` are open beside them. A route that is not here needs admin.
@@ -47,8 +47,7 @@ def needed(method: str, template: str) -> Scope | None:
 
 async def admit(request: Request) -> None:
     """Let a request in; raises Malformed: 401 without a right key, 403 without the scope, 429 where too many came."""
-    shared = request.app.state.service
-    assert isinstance(shared, State)
+    shared = state_of(request)
     scope = needed(request.method, request.scope["route"].path)
     if scope is None:
         return

@@ -3,6 +3,7 @@
 import math
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from types import MappingProxyType
 from typing import ParamSpec, TypeVar
 
@@ -33,7 +34,8 @@ class Line:
     def __init__(self, kind: str, most: int, at_once: int, *, leaving: bool = False) -> None:
         self._kind = kind
         self._most = most
-        self._at_once = CapacityLimiter(at_once)
+        # Where all may be at work nobody waits for a place, and asking for one would take a turn of the event loop.
+        self._at_once = CapacityLimiter(at_once) if at_once < most else nullcontext()
         self._threads = CapacityLimiter(math.inf)
         self._leaving = leaving
         self._lock = threading.Lock()

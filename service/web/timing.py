@@ -11,7 +11,7 @@ from service import deadline
 from service.errors import Overdue
 from service.web.access import needed
 from service.web.problems import Malformed
-from service.web.state import state
+from service.web.state import state_of
 
 
 class Timed(APIRoute):
@@ -26,7 +26,7 @@ class Timed(APIRoute):
         handle = super().get_route_handler()
 
         async def timed(request: Request) -> Response:
-            settings = state(request).settings
+            settings = state_of(request).settings
             reads = needed(request.method, self.path) in (None, "read")
             seconds = settings.request_seconds if reads else settings.write_seconds
             try:

@@ -4,8 +4,8 @@
     PYTHONPATH=/tmp/older python tests/index/old/make.py tests/index/old/schema-N
 
 The commits: schema 1 0c600be, schema 2 af88bd0, schema 3 5f20518, schema 4 d853513. Only what all versions have is
-used here, but for what is asked after; the articles and vectors are the same in all, and `tests/index/test_old.py` knows
-them from here.
+used here, but for what is asked after; the articles and vectors are the same in all, and `tests/index/test_old.py`
+knows them from here.
 """
 
 import hashlib
