@@ -7,8 +7,13 @@
 
 `recall` makes a library on disk as `benchmarks.search` does, without token vectors, moves it to Milvus, asks both,
 for all passages and under a filter that keeps one in a hundred; recall@10 is the share of the exact ten that Milvus
+<<<<<<< HEAD
 finds. `ranking` evaluates both on judgments, and prints each measure and the difference. `words` does so where Milvus
 ranks by words, on `milvus-lite` unless an address is given: all is moved there, and evaluated in two modes.
+=======
+finds. `ranking` evaluates both on judgments, and prints the means of each measure, the difference, and where a measure
+of one pair of languages or a mean differs most.
+>>>>>>> 8994bb4 (Print of the comparison with Milvus the means, and where it differs most)
 """
 
 import argparse
@@ -135,8 +140,11 @@ def ranking(given: argparse.Namespace, encoder: Encoder) -> None:
             print(f"{name}: {time.perf_counter() - started:.0f} s")
         one, other = (figures(each) for each in reports)
         for name, value in one.items():
-            print(f"{name:40s} {value:8.4f} {other[name]:8.4f} {other[name] - value:+8.4f}")
-        print(f"largest difference {max(abs(other[name] - value) for name, value in one.items()):.4f}")
+            if name.startswith(SHOWN):
+                print(f"{name:40s} {value:8.4f} {other[name]:8.4f} {other[name] - value:+8.4f}")
+        apart = {name: abs(other[name] - value) for name, value in one.items()}
+        furthest = max(apart, key=lambda name: apart[name])
+        print(f"largest difference {apart[furthest]:.4f} ({furthest})")
 
 
 def words(given: argparse.Namespace, encoder: Encoder) -> None:
