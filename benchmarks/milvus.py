@@ -7,13 +7,9 @@
 
 `recall` makes a library on disk as `benchmarks.search` does, without token vectors, moves it to Milvus, asks both,
 for all passages and under a filter that keeps one in a hundred; recall@10 is the share of the exact ten that Milvus
-<<<<<<< HEAD
-finds. `ranking` evaluates both on judgments, and prints each measure and the difference. `words` does so where Milvus
-ranks by words, on `milvus-lite` unless an address is given: all is moved there, and evaluated in two modes.
-=======
 finds. `ranking` evaluates both on judgments, and prints the means of each measure, the difference, and where a measure
-of one pair of languages or a mean differs most.
->>>>>>> 8994bb4 (Print of the comparison with Milvus the means, and where it differs most)
+of one pair of languages or a mean differs most. `words` does so where Milvus ranks by words, on `milvus-lite` unless an
+address is given: all is moved there, and evaluated in two modes.
 """
 
 import argparse
