@@ -136,7 +136,7 @@ def ranking(given: argparse.Namespace, encoder: Encoder) -> None:
             print(f"{name}: {time.perf_counter() - started:.0f} s")
         one, other = (figures(each) for each in reports)
         for name, value in one.items():
-            if name.startswith(SHOWN):
+            if name.startswith(("cross", "mono", "pooled")):
                 print(f"{name:40s} {value:8.4f} {other[name]:8.4f} {other[name] - value:+8.4f}")
         apart = {name: abs(other[name] - value) for name, value in one.items()}
         furthest = max(apart, key=lambda name: apart[name])
