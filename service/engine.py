@@ -663,12 +663,11 @@ def encode(
     texts = [passages[position].text for _, passages, todo in pool for position in todo]
     languages = [article.language for article, _, todo in pool for _ in todo]
     codes: dict[int, bytes] = {}
-    # Before they are encoded, while the encoder remembers where their tokens are.
-    cut = [sentences_of(encoder, *each) for each in zip(texts, languages, strict=True)] if space else []
 
     def keep(place: int, tokens: NDArray[np.float32]) -> None:
         assert space is not None
-        codes[place] = space.compress(tokens, languages[place], cut[place].table(len(tokens)))
+        cut = sentences_of(encoder, texts[place], languages[place])
+        codes[place] = space.compress(tokens, languages[place], cut.table(len(tokens)))
 
     return encoder.encode_passages(texts, advance, keep if space else None), codes
 

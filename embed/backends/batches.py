@@ -82,21 +82,16 @@ def spans(tokenizer: Any, prompt: str, edges: tuple[int, int], text: str) -> lis
 
     `edges` are those of the prompt.
     """
-    return own_spans(tokenizer.encode(prompt + encodable(text)).offsets, prompt, edges, text)
-
-
-def own_spans(
-    offsets: Sequence[tuple[int, int]], prompt: str, edges: tuple[int, int], text: str
-) -> list[tuple[int, int]]:
-    """Return what `spans` does, where `offsets` are the characters of all tokens, the prompt's too."""
+    offsets = tokenizer.encode(prompt + encodable(text)).offsets
     before, after = edges
-    shift = len(prompt)
-    found = []
-    for start, end in offsets[before : len(offsets) - after]:
-        start, end = max(start - shift, 0), max(end - shift, 0)
-        while start < end and text[start].isspace():
-            start += 1
-        while start < end and text[end - 1].isspace():
-            end -= 1
-        found.append((start, end))
-    return found
+    own = [(max(start - len(prompt), 0), max(end - len(prompt), 0)) for start, end in offsets]
+    return [trimmed(text, *span) for span in own[before : len(own) - after]]
+
+
+def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return the characters `[start, end)` of a text without white space around them."""
+    while start < end and text[start].isspace():
+        start += 1
+    while start < end and text[end - 1].isspace():
+        end -= 1
+    return start, end

@@ -28,11 +28,11 @@ from embed.backends.batches import (
     edges,
     encodable,
     ids,
-    own_spans,
     parts,
     spans,
     unit_mean,
 )
+from embed.backends.wordwise import Wordwise, fits
 from embed.errors import BackendUnavailable
 from embed.explain import Pooled
 
@@ -95,7 +95,7 @@ class OpenVinoEncoder:
         self._folder = folder
         self._forms: dict[Form, _Requests] = {}
         self._first = first
-        self._counted: dict[str, tuple[list[int], NDArray[np.int32]]] = {}
+        self._counted: dict[str, list[int]] = {}
         self._compiling = threading.Lock()
         self._core = openvino().Core()
         # Compiling leaves Python to others, which reading a large vocabulary does not: so that begins the sooner.
@@ -107,6 +107,8 @@ class OpenVinoEncoder:
             finally:
                 compiling.set()
             self._tokenizer = tokenizer.result()
+        apart = all(prompt[-1:] in ("", " ") for prompt in self._prompts.values())
+        self._wordwise = Wordwise(self._tokenizer) if apart and fits(self._tokenizer) else None
         self._edges = {role: edges(self._tokenizer, prompt) for role, prompt in self._prompts.items()}
         probe = settings["probe"]
         self.agree([probe["text"]], np.asarray([probe["vector"]], np.float32), "passage")
@@ -136,7 +138,7 @@ class OpenVinoEncoder:
         """Encode questions: (n, dim), unit length."""
         vectors = np.zeros((len(texts), self.dim), np.float32)
         if texts:
-            ids = [self._truncated(encoding) for encoding in self._encodings(texts, "query")]
+            ids = [self._truncated(one) for one in self._ids(texts, "query")]
             requests = self._requests("one" if len(ids) == 1 else "query")
             self._run(requests, ids, vectors, self._edges["query"], keep=keep, step=QUERY_STEP)
         return vectors
@@ -153,9 +155,9 @@ class OpenVinoEncoder:
             pool = texts[start : start + POOL]
             counted = self._counted
             fresh = [text for text in dict.fromkeys(pool) if text not in counted]
-            encodings = dict(zip(fresh, self._encodings(fresh, "passage"), strict=True))
-            ids = [self._truncated(encodings[text]) if text in encodings else counted[text][0] for text in pool]
-            long = {i for i, text in enumerate(pool) if text in encodings and len(encodings[text]) > self.window}
+            whole = counted | dict(zip(fresh, self._ids(fresh, "passage"), strict=True))
+            ids = [self._truncated(whole[text]) for text in pool]
+            long = {i for i, text in enumerate(pool) if len(whole[text]) > self.window}
 
             def kept(i: int, tokens: NDArray[np.float32], start: int = start, long: set[int] = long) -> None:
                 if keep and i not in long:
@@ -172,10 +174,9 @@ class OpenVinoEncoder:
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Return for each token of a text its characters `[start, end)`, white space apart."""
-        prompt, own = self._prompts["passage"], self._edges["passage"]
-        if (counted := self._counted.get(text)) is not None:
-            return own_spans(counted[1].tolist(), prompt, own, text)
-        return spans(self._tokenizer, prompt, own, text)
+        if self._wordwise:
+            return self._wordwise.spans(encodable(text))
+        return spans(self._tokenizer, self._prompts["passage"], self._edges["passage"], text)
 
     def token_ids(self, text: str) -> list[int]:
         """Return the number of each token of a text in the vocabulary."""
@@ -183,9 +184,9 @@ class OpenVinoEncoder:
 
     def pooled(self, texts: Sequence[str], role: Role) -> list[Pooled | None]:
         """Return of each text all token vectors of which its vector is the mean; None where it is not."""
-        encodings = self._encodings(texts, role)
-        whole = [i for i, each in enumerate(encodings) if role == "query" or len(each) <= self.window]
-        ids = [self._truncated(encodings[i]) for i in whole]
+        every = self._ids(texts, role)
+        whole = [i for i, each in enumerate(every) if role == "query" or len(each) <= self.window]
+        ids = [self._truncated(every[i]) for i in whole]
         vectors = np.zeros((len(whole), self.dim), np.float32)
         tokens: dict[int, NDArray[np.float32]] = {}
         # Few texts, for which somebody waits: not worth compiling the form for the most passages a second.
@@ -200,28 +201,25 @@ class OpenVinoEncoder:
 
     def _long(self, text: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the vector of a passage over the window and its token vectors, both made of its parts'."""
-        cut = self._encodings(parts(text, self.count_tokens, self.window), "passage")
+        cut = self._ids(parts(text, self.count_tokens, self.window), "passage")
         vectors = np.zeros((len(cut), self.dim), np.float32)
         tokens: dict[int, NDArray[np.float32]] = {}
-        ids = [self._truncated(encoding) for encoding in cut]
+        ids = [self._truncated(one) for one in cut]
         self._run(self._requests("passage"), ids, vectors, self._edges["passage"], keep=tokens.__setitem__)
         return unit_mean(vectors), np.concatenate([tokens[i] for i in range(len(cut))])
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Count the tokens that each text takes as a passage, prompt and special tokens included."""
-        prompt = self._prompts["passage"]
-        encodings = self._tokenizer.encode_batch([prompt + encodable(text) for text in texts])
-        # What is counted is mostly encoded soon after: tokenising it again would take a tenth of the encoding.
+        ids = self._ids(texts, "passage")
+        # What is counted is mostly encoded soon after.
         if len(self._counted) > POOL:
             self._counted = {}
-        for text, each in zip(texts, encodings, strict=True):
-            if len(each) <= self.window:
-                self._counted[text] = each.ids, np.array(each.offsets, np.int32)
-        return [len(each) for each in encodings]
+        self._counted.update((text, one) for text, one in zip(texts, ids, strict=True) if len(one) <= self.window)
+        return [len(one) for one in ids]
 
     def agree(self, texts: Sequence[str], expected: NDArray[np.float32], role: Role) -> None:
         """Raise `Disagreement` unless `texts` get the vectors `expected`, alone and in one batch."""
-        ids = [self._truncated(encoding) for encoding in self._encodings(texts, role)]
+        ids = [self._truncated(one) for one in self._ids(texts, role)]
         requests = self._requests(self._first)
         together = requests.infer(self._padded(ids, range(len(ids))))[0]
         alone = [requests.infer(self._padded(ids, [i]))[0][0] for i in range(len(ids))]
@@ -233,17 +231,18 @@ class OpenVinoEncoder:
                     f"{self._agreement} is asked for"
                 )
 
-    def _encodings(self, texts: Sequence[str], role: Role) -> list[Any]:
-        prompt = self._prompts[role]
-        encodings: list[Any] = self._tokenizer.encode_batch_fast([prompt + encodable(text) for text in texts])
-        return encodings
+    def _ids(self, texts: Sequence[str], role: Role) -> list[list[int]]:
+        """Return the token ids of each text with its prompt, however many."""
+        written = [self._prompts[role] + encodable(text) for text in texts]
+        if self._wordwise:
+            return self._wordwise.ids(written)
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(written)]
 
-    def _truncated(self, encoding: Any) -> list[int]:
+    def _truncated(self, ids: list[int]) -> list[int]:
         """Return the token ids that fit into the window; special tokens at the end stay there."""
-        ids: list[int] = encoding.ids
         if len(ids) <= self.window:
             return ids
-        closing = next(i for i, special in enumerate(reversed(encoding.special_tokens_mask)) if not special)
+        closing = self._edges["passage"][1]
         return ids[: self.window - closing] + ids[len(ids) - closing :]
 
     def _padded(self, ids: Sequence[list[int]], batch: Sequence[int], step: int = STEP) -> list[NDArray[np.int64]]:

@@ -1,0 +1,98 @@
+"""The tokens of texts put together from those of their words, most of which have been in a text before.
+
+That holds of a tokenizer that cuts at spaces before it does anything that reaches over one: a word then has the same
+tokens wherever it stands. The default model's is of this kind; a text is read by it some ten times as fast a second
+time as by the tokenizer itself (benchmarks/results.md).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import accumulate, chain
+from typing import Any
+
+import numpy as np
+
+from embed.backends.batches import trimmed
+
+# Words that are remembered, and the characters of the longest: what is longer is a sentence of a script without spaces.
+MOST, LONGEST = 1 << 17, 40
+
+# The token ids of a word, and where in the word each token starts and ends, two numbers of 32 bits.
+Word = tuple[list[int], bytes]
+
+# Steps of a normaliser that change each character, with the marks upon it, by itself.
+_LOCAL = {"Nmt", "NFC", "NFD", "NFKC", "NFKD"}
+
+
+class Wordwise:
+    """A tokenizer that remembers words. Safe to use from many threads."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        """Not for tokenizers of another kind: see `fits`."""
+        self._tokenizer = tokenizer
+        frame = tokenizer.encode("a")
+        own = [place for place, special in enumerate(frame.special_tokens_mask) if not special]
+        self._before: list[int] = frame.ids[: own[0]]
+        self._after: list[int] = frame.ids[own[-1] + 1 :]
+        self._known: dict[str, Word] = {}
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text, special tokens included: those that the tokenizer gives."""
+        return [
+            [*self._before, *chain.from_iterable([ids for ids, _ in words]), *self._after]
+            for words in self._words([text.split(" ") for text in texts])
+        ]
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Return the characters `[start, end)` of each token of a text, without white space around them; of no special
+        tokens."""
+        written = text.split(" ")
+        [words] = self._words([written])
+        inside = np.frombuffer(b"".join([spans for _, spans in words]), np.uint32).astype(np.int64)
+        starts = [0, *accumulate([len(word) + 1 for word in written[:-1]])]
+        inside += np.repeat(starts, [len(spans) // np.uint32().itemsize for _, spans in words])
+        places = inside.tolist()
+        return list(zip(places[::2], places[1::2], strict=True))
+
+    def _words(self, texts: list[list[str]]) -> list[list[Word]]:
+        """Return the words of texts."""
+        if len(self._known) >= MOST:
+            self._known = {}  # another thread goes on with the one it has
+        known, long = self._known, dict[str, Word]()
+        new = list(set(chain.from_iterable(texts)).difference(known))
+        for word, found in zip(new, self._tokenizer.encode_batch(new, add_special_tokens=False), strict=True):
+            spans = np.array([trimmed(word, *span) for span in found.offsets], np.uint32)
+            (known if len(word) <= LONGEST else long)[word] = found.ids, spans.tobytes()
+        return [[known[word] if word in known else long[word] for word in words] for words in texts]
+
+
+def fits(tokenizer: Any) -> bool:
+    """Tell whether a tokenizer gives a text the tokens of its words, one after another."""
+    first = _steps(tokenizer.pre_tokenizer, "pretokenizers")[:1]
+    added = tokenizer.get_added_tokens_decoder().values()
+    return (
+        [step["type"] for step in first] == ["WhitespaceSplit"]
+        and all(map(_local, _steps(tokenizer.normalizer, "normalizers")))
+        and not any(token.lstrip or token.rstrip or token.single_word or " " in token.content for token in added)
+        and tokenizer.truncation is None
+        and tokenizer.padding is None
+    )
+
+
+def _steps(component: Any, name: str) -> list[dict[str, Any]]:
+    """Return the steps of a normaliser or pre-tokenizer; `name` is what a sequence of them calls its own."""
+    if component is None:
+        return []
+    told: dict[str, Any] = json.loads(component.__getstate__())
+    steps: list[dict[str, Any]] = told.get(name, [told])
+    return steps
+
+
+def _local(step: dict[str, Any]) -> bool:
+    """Tell whether a step of a normaliser changes nothing at a space because of what is beyond it."""
+    if step["type"] == "Replace":
+        pattern = step["pattern"]
+        return pattern == {"Regex": " {2,}"} or " " not in pattern.get("String", " ")
+    return step["type"] in _LOCAL
