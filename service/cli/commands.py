@@ -42,6 +42,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+# Engines of a process that ends with its command: they stay till then, for giving them back takes time. Else None.
+kept: "list[Engine] | None" = None
+
 Data = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="Folder of the library (DRAGOMAN_DATA).", show_default=False),
@@ -589,7 +592,7 @@ def _engine(
     if settings.milvus and generation != "serving":
         raise on_disk("--generation", settings)
     with bar() as progress:
-        return Engine.open(
+        engine = Engine.open(
             settings.data,
             model=settings.model,
             backend=settings.backend,
@@ -608,6 +611,9 @@ def _engine(
             report=say,
             progress=progress,
         )
+    if kept is not None:
+        kept.append(engine)
+    return engine
 
 
 def _serving(settings: Settings, **more: Any) -> "Engine":

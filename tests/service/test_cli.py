@@ -450,6 +450,17 @@ def test_a_search_loads_no_server_and_no_parser(data: Path, articles: Path) -> N
     assert done.stderr.strip() == ""
 
 
+def test_a_process_ends_with_its_code_once_all_is_done(data: Path, articles: Path) -> None:
+    """What was printed arrives, and what was left to be done at the end is done, though nothing is given back."""
+    registering = WITH_TOY.replace("lambda *_, **__: ToyEncoder()", "lambda *_, **__: last() or ToyEncoder()")
+    code = "import atexit\ndef last():\n    atexit.register(print, 'the last word')\n" + registering
+    command = [sys.executable, "-c", code, "add", str(articles)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1  # a file that cannot be read
+    assert len(done.stdout.splitlines()) == 4
+    assert done.stdout.endswith("\nthe last word\n")
+
+
 def start_serving(*arguments: str) -> subprocess.Popen[str]:
     """Run `serve` with the toy encoder in a process of its own."""
     return subprocess.Popen(
