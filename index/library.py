@@ -46,6 +46,7 @@ class Library(Shelf):
         # So many passages were there when it was last looked whether the means should follow.
         self._passages, self._looked = info.passages, info.passages
         self._wrote = False
+        self._behind = False  # by what was added in a block of `writing` that goes on
         self._following = False
         self._closed = False
 
@@ -199,6 +200,8 @@ class Library(Shelf):
             if not self._following:
                 generations.check(self.folder)
             yield
+            if self._behind and not self._lock.nested:
+                self._after_write()
 
     def unchanged(self, article: Article) -> bool:
         """Tell whether an article with this id and the same content is stored, and all that belongs to it is sound.
@@ -231,13 +234,15 @@ class Library(Shelf):
         """Add an article, or put it in place of the one with its id: one transaction, durable when this returns.
 
         Passages whose ids stay keep their vectors; an article of the same content is left as it is. Its words are
-        indexed by the next search, or `load`. Raises InvalidArticle, LibraryBusy, LibraryFull, ReadOnlyLibrary.
+        indexed by the next search, or `load`; its vectors too, where it is one of several that are added in a block of
+        `writing`, or else when that ends. Raises InvalidArticle, LibraryBusy, LibraryFull, ReadOnlyLibrary.
         """
         addition = Addition(article, passages, vectors, tokens or {})
         self._check(addition)
         with self.writing(), self._store.writing() as connection:
             action = self._put(connection, addition)
-        self._added([addition])
+            self._wrote = self._behind = True
+        self._count([addition])
         return action
 
     def add_all(self, additions: Sequence[Addition]) -> list[Action]:
@@ -253,11 +258,11 @@ class Library(Shelf):
                 # Indexes that follow take new rows for the last ones, which chosen rows need not be.
                 changes.forget_before_now(connection)
             index(connection)
-        self._added(additions)
+        self._after_write()
+        self._count(additions)
         return actions
 
-    def _added(self, additions: Sequence[Addition]) -> None:
-        self._after_write()
+    def _count(self, additions: Sequence[Addition]) -> None:
         self._passages += sum(len(each.vectors) for each in additions)
         if self._passages >= max(warmth.LEAST, warmth.LOOK * self._looked):
             self._follow()
@@ -286,7 +291,7 @@ class Library(Shelf):
 
     def _after_write(self) -> None:
         """Let the indexes in memory follow at once, so that no search has to."""
-        self._wrote = True
+        self._wrote, self._behind = True, False
         for space in set(self._spaces.values()):
             if space.loaded:
                 space.catch_up()

@@ -37,6 +37,11 @@ class WriterLock:
         self._depth = 0
         self._file = FileLock(folder / LOCK, thread_local=False)
 
+    @property
+    def nested(self) -> bool:
+        """Tell whether the thread that holds the lock took it more than once."""
+        return self._depth > 1
+
     @contextmanager
     def held(self, timeout: float) -> Iterator[None]:
         """Hold the lock; wait for it at most `timeout` seconds, then raise LibraryBusy, naming its holder."""

@@ -98,6 +98,22 @@ def test_no_search_has_to_bring_the_indexes_up_to_date(numbers: Library, monkeyp
     monkeypatch.undo()
 
 
+def test_vectors_are_followed_once_for_all_that_one_block_adds(numbers: Library) -> None:
+    """A search within the block finds them all the same, and none after it has to follow."""
+    put(numbers, article("a", "the river"))
+    numbers.load()
+    space = numbers._spaces["dense"]
+    with numbers.writing():
+        put(numbers, article("b", "the bank"))
+        put(numbers, article("c", "the sea"))
+        with space.shared() as (index, _):
+            assert len(index) == 1
+        assert said(numbers, "the") == ["the bank", "the river", "the sea"]
+        put(numbers, article("d", "the sky"))
+    with space.shared() as (index, _):
+        assert len(index) == 4
+
+
 def test_an_addition_takes_over_what_another_process_wrote(numbers: Library, folder: Path) -> None:
     """What another wrote since the words were indexed is indexed with what is added."""
     put(numbers, article("a", "the river"))
