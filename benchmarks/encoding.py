@@ -3,8 +3,9 @@
     python -m benchmarks.encoding [--texts FILE_OR_FOLDER] [--count 400] [--peer-count N] [--rounds 3]
 
 Plain sentence-transformers is `model.encode(texts, prompt=...)` in float32 with its default batch size, on
-the same texts in the same run, turn by turn with ours; medians of the rounds. The ceiling is torch's bfloat16
-matrix product, on large square matrices and on the model's shapes at our batch of tokens.
+the same texts in the same run, turn by turn with ours; medians of the rounds. The ceiling is torch's matrix product,
+in bfloat16 on large square matrices, and in bfloat16 and 8-bit integers on the model's shapes at our batch of tokens.
+What is reached of it counts the texts' own tokens, without padding.
 """
 
 import argparse
@@ -44,18 +45,19 @@ def flops(lengths: Sequence[int], hidden: int, intermediate: int, layers: int) -
     return float(layers * sum(length * dense + length * length * attention for length in lengths))
 
 
-def matmul(*shapes: tuple[int, int, int], seconds: float = 1.0) -> float:
-    """Return the operations a second of torch's bfloat16 products (m, k) @ (k, n), one after another."""
-    pairs = [(torch.randn(m, k).bfloat16(), torch.randn(k, n).bfloat16()) for m, k, n in shapes]
+def matmul(*shapes: tuple[int, int, int], seconds: float = 1.0, integers: bool = False) -> float:
+    """Return the operations a second of torch's products (m, k) @ (k, n), one after another, in bfloat16 or 8 bits."""
+    kind, product = (torch.int8, torch._int_mm) if integers else (torch.bfloat16, torch.mm)
+    pairs = [((30 * torch.randn(m, k)).to(kind), (30 * torch.randn(k, n)).to(kind)) for m, k, n in shapes]
     each = sum(2.0 * m * k * n for m, k, n in shapes)
     for left, right in pairs:
-        torch.mm(left, right)  # the first call makes the kernel
+        product(left, right)  # the first call makes the kernel
     best = 0.0
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
         started = time.perf_counter()
         for left, right in pairs:
-            torch.mm(left, right)
+            product(left, right)
         best = max(best, each / (time.perf_counter() - started))
     return best
 
@@ -76,7 +78,8 @@ def measure(encoder: Encoder, plain: SentenceTransformer, texts: list[str], peer
     hidden, wide = int(config.hidden_size), int(config.intermediate_size)
     layers = int(config.num_hidden_layers)
     ours, theirs, ratios = [], [], []
-    square = own = 0.0
+    shapes = [*[(TOKENS, hidden, hidden)] * 4, (TOKENS, hidden, wide), (TOKENS, wide, hidden)]
+    square = own = integers = 0.0
     for number in range(rounds):
         fast = len(texts) / seconds(lambda: encoder.encode_passages(texts))
         slow = len(peers) / seconds(lambda: plain.encode(peers, prompt=prompt, show_progress_bar=False))
@@ -86,7 +89,8 @@ def measure(encoder: Encoder, plain: SentenceTransformer, texts: list[str], peer
         ratios.append(fast / slow)
         # The best of the rounds: what the machine can do, whoever else is using it.
         square = max(square, matmul((2048, 2048, 2048)))
-        own = max(own, matmul(*[(TOKENS, hidden, hidden)] * 4, (TOKENS, hidden, wide), (TOKENS, wide, hidden)))
+        own = max(own, matmul(*shapes))
+        integers = max(integers, matmul(*shapes, integers=True))
 
     lengths = [min(length, encoder.window) for length in encoder.count_tokens(texts)]
     work = flops(lengths, hidden, wide, layers) / len(texts)
@@ -97,6 +101,7 @@ def measure(encoder: Encoder, plain: SentenceTransformer, texts: list[str], peer
     print(f"encoder: {reached / 1e9:.0f} GFLOP/s ({work / 1e9:.2f} GFLOP a passage)")
     print(f"bf16 matrix product, 2048 x 2048: {square / 1e9:.0f} GFLOP/s; reached {reached / square:.0%}")
     print(f"bf16 matrix product, the model's shapes: {own / 1e9:.0f} GFLOP/s; reached {reached / own:.0%}")
+    print(f"8-bit matrix product, the model's shapes: {integers / 1e9:.0f} GOP/s; reached {reached / integers:.0%}")
 
 
 def main() -> None:
