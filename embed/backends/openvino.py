@@ -56,7 +56,7 @@ STEP, QUERY_STEP = 16, 8
 
 # What a batch costs besides its tokens, as so many tokens; and from how many on a second core is worth that
 # (benchmarks/results.md).
-BATCH, SHARE = 25, 512
+BATCH, SHARE = 40, 512
 
 # Texts whose token ids are held at once, and among which like lengths are brought together.
 POOL = 4096
