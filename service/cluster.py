@@ -21,7 +21,7 @@ import numpy as np
 
 from embed import BackendName, load_encoder
 from index import Article, Neutral, TokenSpace, cut
-from service.engine import Encoded, Engine, Outcome, Pool, encode
+from service.engine import Encoded, Engine, Outcome, Pool, encode, sentences_in
 from service.errors import ClusterFailed, ExtraMissing
 from service.reading import Draft
 
@@ -130,7 +130,9 @@ class Worker:
         """Encode the pools of a batch; return their numbers, and how many passages were encoded of each."""
         counts = []
         for number in map(int, batch["pool"]):
-            vectors, codes = encode(self._encoder, self._space, self._job.pool(number))
+            pool = self._job.pool(number)
+            told = sentences_in(self._encoder, pool) if self._space else []
+            vectors, codes = encode(self._encoder, self._space, pool, told)
             kept = [{"vector": vector.tolist(), "tokens": codes.get(place)} for place, vector in enumerate(vectors)]
             _write(self._job.done(number), _table(kept))
             counts.append(len(kept))

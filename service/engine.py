@@ -63,7 +63,7 @@ from service.priority import yielding
 from service.query import Query
 from service.reading import Draft, identity
 from service.reranking import Reranked, Reranking
-from service.why import Explanation, SentencesKept, Side, explained, sentences_of
+from service.why import Explanation, Sentences, SentencesKept, Side, explained, sentences_of
 from service.wording import weights
 
 Cut = list[Passage]  # an article's passages
@@ -243,7 +243,9 @@ class Engine:
         with self.library.writing(), _encoding(serving) as encoding:
             for pool in self._pools(map(self._prepare, drafts), pending):
                 deadline.check()
-                under_way.append((pool, encoding.submit(self._encode, pool, advance)))
+                # Not by the thread that encodes, which may have to leave the cores to others while it holds Python.
+                told = sentences_in(self.encoder, pool) if self._compared() else []
+                under_way.append((pool, encoding.submit(self._encode, pool, told, advance)))
                 if len(under_way) > 1:
                     first, encoded = under_way.popleft()
                     yield from self._keep(first, encoded.result(), pending, together=together)
@@ -625,8 +627,8 @@ class Engine:
             lacking[of[number][0]].append(of[number][1])
         return lacking
 
-    def _encode(self, pool: Pool, advance: Callable[[int], None] | None) -> Encoded:
-        return encode(self.encoder, self._compared(), pool, advance)
+    def _encode(self, pool: Pool, told: Sequence[Sentences], advance: Callable[[int], None] | None) -> Encoded:
+        return encode(self.encoder, self._compared(), pool, told, advance)
 
     def _keep(self, pool: Pool, encoded: Encoded, pending: Counter[str], *, together: bool) -> Iterator[Outcome]:
         """Write the articles of a pool, `together` in one transaction or each in its own, and yield what became of
@@ -654,11 +656,25 @@ class Engine:
             yield Outcome(article.id, action, len(addition.passages), article.language)
 
 
+def sentences_in(encoder: Encoder, pool: Pool) -> list[Sentences]:
+    """Return the sentences of the passages of a pool that are to be encoded, in order."""
+    return [
+        sentences_of(encoder, passages[position].text, article.language)
+        for article, passages, todo in pool
+        for position in todo
+    ]
+
+
 def encode(
-    encoder: Encoder, space: TokenSpace | None, pool: Pool, advance: Callable[[int], None] | None = None
+    encoder: Encoder,
+    space: TokenSpace | None,
+    pool: Pool,
+    told: Sequence[Sentences],
+    advance: Callable[[int], None] | None = None,
 ) -> Encoded:
     """Return the vectors of the passages of a pool that are to be encoded, in order, and their token vectors made
-    small, if there is a `space` for them; `advance(n)` is told of every n passages.
+    small with their sentences, `sentences_in` the pool, if there is a `space` for them; `advance(n)` is told of every n
+    passages.
     """
     texts = [passages[position].text for _, passages, todo in pool for position in todo]
     languages = [article.language for article, _, todo in pool for _ in todo]
@@ -666,8 +682,7 @@ def encode(
 
     def keep(place: int, tokens: NDArray[np.float32]) -> None:
         assert space is not None
-        cut = sentences_of(encoder, texts[place], languages[place])
-        codes[place] = space.compress(tokens, languages[place], cut.table(len(tokens)))
+        codes[place] = space.compress(tokens, languages[place], told[place].table(len(tokens)))
 
     return encoder.encode_passages(texts, advance, keep if space else None), codes
 
