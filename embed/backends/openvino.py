@@ -54,8 +54,8 @@ TOKENS, MOST = 1024, 64
 # far a text is padded does not change its vector.
 STEP, QUERY_STEP = 16, 8
 
-# What a batch costs besides its tokens, as so many tokens; and from how many on a second core is worth that
-# (benchmarks/results.md).
+# What a batch of questions costs besides its tokens, as so many tokens; and from how many on a second core is worth
+# that (benchmarks/results.md). Batches of passages are cut without regard to it: of more shapes, they are no faster.
 BATCH, SHARE = 40, 512
 
 # Texts whose token ids are held at once, and among which like lengths are brought together.
@@ -140,7 +140,7 @@ class OpenVinoEncoder:
         if texts:
             ids = [self._truncated(one) for one in self._ids(texts, "query")]
             requests = self._requests("one" if len(ids) == 1 else "query")
-            self._run(requests, ids, vectors, self._edges["query"], keep=keep, step=QUERY_STEP)
+            self._run(requests, ids, vectors, self._edges["query"], keep=keep, step=QUERY_STEP, waste=BATCH)
         return vectors
 
     def encode_passages(
@@ -266,15 +266,17 @@ class OpenVinoEncoder:
         advance: Callable[[int], None] | None = None,
         keep: KeepTokens | None = None,
         step: int = STEP,
+        waste: int | None = None,
     ) -> None:
         """Fill `vectors` with those of the token ids, a batch for each stream at a time, padded to `step`s.
 
-        `keep` is given the tokens of each but those at its `edges`, so many at the start and so many at the end.
+        `keep` is given the tokens of each but those at its `edges`, so many at the start and so many at the end. A
+        batch ends sooner where the padding of the rest would be more than `waste` tokens.
         """
         lengths = [self._padded_length(len(one), step) for one in ids]
         # Each stream has its share, if that is worth a batch.
         share = max(SHARE, -(-sum(lengths) // requests.streams))
-        batches = by_length(lengths, min(TOKENS, share), MOST, BATCH)
+        batches = by_length(lengths, min(TOKENS, share), MOST, waste)
         before, after = edges
 
         def encode(batch: list[int]) -> tuple[list[int], NDArray[np.float32]]:

@@ -8,19 +8,22 @@ time as by the tokenizer itself (benchmarks/results.md).
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Sequence
 from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from embed.backends.batches import trimmed
 
 # Words that are remembered, and the characters of the longest: what is longer is a sentence of a script without spaces.
 MOST, LONGEST = 1 << 17, 40
 
-# The token ids of a word, and where in the word each token starts and ends, two numbers of 32 bits.
-Word = tuple[list[int], bytes]
+# The token ids of a word, and where in the word each token starts and ends, in numbers of 32 bits: bytes, of which
+# Python's collector of garbage takes no notice.
+Word = tuple[bytes, bytes]
 
 # Steps of a normaliser that change each character, with the marks upon it, by itself.
 _LOCAL = {"Nmt", "NFC", "NFD", "NFKC", "NFKD"}
@@ -40,19 +43,17 @@ class Wordwise:
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text, special tokens included: those that the tokenizer gives."""
-        return [
-            [*self._before, *chain.from_iterable([ids for ids, _ in words]), *self._after]
-            for words in self._words([text.split(" ") for text in texts])
-        ]
+        words = self._words([text.split(" ") for text in texts])
+        return [[*self._before, *_numbers([ids for ids, _ in each]).tolist(), *self._after] for each in words]
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Return the characters `[start, end)` of each token of a text, without white space around them; of no special
         tokens."""
         written = text.split(" ")
         [words] = self._words([written])
-        inside = np.frombuffer(b"".join([spans for _, spans in words]), np.uint32).astype(np.int64)
+        inside = _numbers([spans for _, spans in words]).astype(np.int64)
         starts = [0, *accumulate([len(word) + 1 for word in written[:-1]])]
-        inside += np.repeat(starts, [len(spans) // np.uint32().itemsize for _, spans in words])
+        inside += np.repeat(starts, [len(spans) // np.uintc().itemsize for _, spans in words])
         places = inside.tolist()
         return list(zip(places[::2], places[1::2], strict=True))
 
@@ -63,9 +64,16 @@ class Wordwise:
         known, long = self._known, dict[str, Word]()
         new = list(set(chain.from_iterable(texts)).difference(known))
         for word, found in zip(new, self._tokenizer.encode_batch(new, add_special_tokens=False), strict=True):
-            spans = np.array([trimmed(word, *span) for span in found.offsets], np.uint32)
-            (known if len(word) <= LONGEST else long)[word] = found.ids, spans.tobytes()
+            spans = found.offsets
+            if word.split() != [word]:  # white space of another kind
+                spans = [trimmed(word, *span) for span in spans]
+            told = array("I", found.ids).tobytes(), array("I", chain.from_iterable(spans)).tobytes()
+            (known if len(word) <= LONGEST else long)[word] = told
         return [[known[word] if word in known else long[word] for word in words] for words in texts]
+
+
+def _numbers(parts: list[bytes]) -> NDArray[np.uintc]:
+    return np.frombuffer(b"".join(parts), np.uintc)
 
 
 def fits(tokenizer: Any) -> bool:

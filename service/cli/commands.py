@@ -1,5 +1,6 @@
 """The commands. Each reads its arguments, opens what it needs, and prints for people or for programs."""
 
+import gc
 import json
 import sys
 import threading
@@ -613,6 +614,7 @@ def _engine(
         )
     if kept is not None:
         kept.append(engine)
+        gc.freeze()  # nothing of it will be garbage
     return engine
 
 
