@@ -21,17 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embed import cache
-from embed.backends.batches import (
-    KeepTokens,
-    Role,
-    by_length,
-    edges,
-    encodable,
-    ids,
-    parts,
-    spans,
-    unit_mean,
-)
+from embed.backends.batches import KeepTokens, Role, by_length, edges, encodable, ids, parts, spans, unit_mean
 from embed.backends.wordwise import Wordwise, fits
 from embed.errors import BackendUnavailable
 from embed.explain import Pooled

@@ -4,6 +4,7 @@ In milvus-lite there are two: the process ranks by words, which comes to what a 
 milvus-lite does ("words").
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,12 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
+from embed import Encoder
 from index import Addition, Library
 from index.milvus import MilvusLibrary, Place
 from index.milvus.server import MOST
+from service.engine import Engine
+from service.reading import Draft, read_path
 from tests.index.samples import DIM, article, passages, units, vector_of
 
 AnyLibrary = Library | MilvusLibrary
@@ -93,6 +97,16 @@ def known_additions(count: int, languages: Sequence[str] = ("bn", "en", "hi"), b
         rows = {place: row + place for place in range(size)}
         yield Addition(written, passages(written), {place: vectors[place] for place in range(size)}, tokens, rows)
         row += size
+
+
+def judged_seeds(model: Encoder, folder: Path) -> list[str]:
+    """Make the library of the seed articles on disk in a folder, and return the questions that are judged."""
+    seeds = Path(__file__).parent.parent.parent / "seeds"
+    with Library.open(folder, model=model.name, fingerprint=model.fingerprint, dim=model.dim) as disk:
+        drafts = [draft for path in sorted(seeds.glob("*.txt")) for draft in read_path(path)]
+        list(Engine(model, disk).add(draft for draft in drafts if isinstance(draft, Draft)))
+    lines = (seeds / "judgments/queries.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["text"] for line in lines]
 
 
 def by_rows(library: AnyLibrary, rows: np.ndarray[Any, Any]) -> list[str]:

@@ -28,8 +28,7 @@ from index.milvus import catalogue as milvus_catalogue
 from index.milvus import server as milvus_server
 from index.milvus.server import LONGEST
 from service.engine import Engine
-from service.reading import Draft, read_path
-from tests.index.kinds import EQUAL, FAR, KNOWN, AnyLibrary, Kind, additions, empty, known_additions
+from tests.index.kinds import EQUAL, FAR, KNOWN, AnyLibrary, Kind, additions, empty, judged_seeds, known_additions
 from tests.index.samples import article, found, passages, put, units, vector_of
 from tests.milvus import Milvus
 
@@ -250,14 +249,8 @@ def test_tokens_are_kept_unless_the_language_changes(kind: Kind, pair: tuple[Lib
 @pytest.mark.model
 def test_the_seeds_are_answered_the_same(kind: Kind, model: Encoder, tmp_path: Path) -> None:
     """With the default model every judged question, in every mode, comes to the same hits, similarity and relevance."""
-    import json
-
-    seeds = Path(__file__).parent.parent.parent / "seeds"
     given_: dict[str, Any] = {"model": model.name, "fingerprint": model.fingerprint, "dim": model.dim}
-    with Library.open(tmp_path / "disk", **given_) as disk:
-        drafts = [draft for path in sorted(seeds.glob("*.txt")) for draft in read_path(path)]
-        list(Engine(model, disk).add(draft for draft in drafts if isinstance(draft, Draft)))
-    questions = [json.loads(line)["text"] for line in (seeds / "judgments/queries.jsonl").read_text().splitlines()]
+    questions = judged_seeds(model, tmp_path / "disk")
     with (
         Library.open(tmp_path / "disk", **given_) as disk,
         taken(kind, tmp_path / "disk", "seeds", **given_) as library,

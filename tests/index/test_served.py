@@ -1,6 +1,5 @@
 """Words and sounds where Milvus ranks by them: its double does, as a server from 2.5 on is said to."""
 
-import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,8 +20,7 @@ from index.milvus.server import Server
 from index.milvus.trial import ranks_words
 from index.words import words
 from service.engine import Engine
-from service.reading import Draft, read_path
-from tests.index.kinds import KNOWN, AnyLibrary, additions, known_additions
+from tests.index.kinds import KNOWN, AnyLibrary, additions, judged_seeds, known_additions
 from tests.index.samples import DIM, article, found, put, vector_of
 from tests.milvus import Milvus
 
@@ -250,12 +248,8 @@ def test_moved_in_and_out(place: MilvusPlace, tmp_path: Path) -> None:
 @pytest.mark.model
 def test_the_seeds_have_the_same_first_hits(place: MilvusPlace, model: Encoder, tmp_path: Path) -> None:
     """With the default model every judged question has the first hit that it has on disk, near in relevance."""
-    seeds = Path(__file__).parent.parent.parent / "seeds"
     given: dict[str, Any] = {"model": model.name, "fingerprint": model.fingerprint, "dim": model.dim}
-    with Library.open(tmp_path / "disk", **given) as disk:
-        drafts = [draft for path in sorted(seeds.glob("*.txt")) for draft in read_path(path)]
-        list(Engine(model, disk).add(draft for draft in drafts if isinstance(draft, Draft)))
-    questions = [json.loads(line)["text"] for line in (seeds / "judgments/queries.jsonl").read_text().splitlines()]
+    questions = judged_seeds(model, tmp_path / "disk")
     with (
         Library.open(tmp_path / "disk", **given) as disk,
         MilvusLibrary.open(at(place, "seeds"), **given) as library,
