@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -43,6 +43,11 @@ TOKENS, MOST = 1024, 64
 # tiles have 16 rows, and kernels are made anew for each new shape: a batch of a new shape takes about 20 ms longer. How
 # far a text is padded does not change its vector.
 STEP, QUERY_STEP = 16, 8
+
+# Kernels that each stream keeps, for layers by shape: those of some 35 shapes, 2 MB each. Of 8 clients' questions one
+# batch in 60 then finds none, and takes 2 ms longer. OpenVINO itself keeps 5,000, a gigabyte a stream and more
+# (benchmarks/results.md).
+KERNELS = 256
 
 # What a batch of questions costs besides its tokens, as so many tokens; and from how many on a second core is worth
 # that (benchmarks/results.md). Batches of passages are cut without regard to it: of more shapes, they are no faster.
@@ -88,6 +93,9 @@ class OpenVinoEncoder:
         self._counted: dict[str, list[int]] = {}
         self._compiling = threading.Lock()
         self._core = openvino().Core()
+        with suppress(RuntimeError):  # a version that has no such setting goes on without
+            self._core.set_property("CPU", {"CPU_RUNTIME_CACHE_CAPACITY": KERNELS})
+        self._graph: Any = None
         # Compiling leaves Python to others, which reading a large vocabulary does not: so that begins the sooner.
         compiling = threading.Event()
         with ThreadPoolExecutor(1) as pool:
@@ -299,7 +307,9 @@ class OpenVinoEncoder:
         options["INFERENCE_PRECISION_HINT"] = "bf16" if has_bfloat16(self._core) else "f32"
         if compiling:
             compiling.set()
-        return self._core.compile_model(str(self._folder / GRAPH), "CPU", options)
+        # Read once for all forms: they share the file's pages.
+        self._graph = self._graph or self._core.read_model(str(self._folder / GRAPH))
+        return self._core.compile_model(self._graph, "CPU", options)
 
 
 class _Requests:

@@ -1,3 +1,4 @@
+import ctypes
 import json
 import subprocess
 import sys
@@ -154,3 +155,50 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(small_model: Path, tmp_pa
     reports: list[str] = []
     assert isinstance(load_encoder(str(small_model), cache=blocked, report=reports.append), TorchEncoder)
     assert "Cannot write" in reports[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what is mapped")
+def test_all_forms_share_the_pages_of_the_model(small_model: Path, tmp_path: Path) -> None:
+    """The file of the weights is mapped once, not once for each form: its pages would count three times."""
+    encoder = load_encoder(str(small_model), cache=tmp_path)
+    encoder.encode_queries(["water"])
+    encoder.encode_queries(["water", "river"])
+    encoder.encode_passages(["flood"])
+    weights = str(folder_of(tmp_path) / "model.bin")
+    assert Path("/proc/self/maps").read_text().count(weights) == 1
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="the GNU C library tells what is in use")
+def test_kernels_are_kept_of_some_shapes_only(small_model: Path, tmp_path: Path) -> None:
+    """What is kept for shapes that came once does not grow with them: a server meets hundreds."""
+    load_encoder(str(small_model), cache=tmp_path)
+    kept = {most: in_use(folder_of(tmp_path), most) for most in (openvino.KERNELS, 5_000)}
+    assert kept[openvino.KERNELS] < kept[5_000] / 2
+
+
+SHAPES = """
+import ctypes, sys
+from pathlib import Path
+import numpy as np
+from embed.backends import openvino
+
+class Told(ctypes.Structure):
+    _fields_ = [(str(number), ctypes.c_size_t) for number in range(10)]
+
+libc = ctypes.CDLL(None)
+libc.mallinfo2.restype = Told
+openvino.KERNELS = {most}
+encoder = openvino.OpenVinoEncoder(Path({folder!r}), name="small", fingerprint="")
+requests = encoder._requests("one")
+for count in (200, *range(1, 200)):
+    requests.infer([np.ones((count, 4), np.int64)] * 2)
+    if count == 200:
+        before = getattr(libc.mallinfo2(), "7")
+print(getattr(libc.mallinfo2(), "7") - before)
+"""
+
+
+def in_use(folder: Path, most: int) -> int:
+    """Return the bytes that 199 shapes leave in use in a fresh process where so many kernels are kept."""
+    script = SHAPES.format(most=most, folder=str(folder))
+    return int(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
