@@ -30,7 +30,7 @@ def tokens_of(encoder: Encoder, texts: list[str], *, asked: bool) -> Vectors:
     if asked:
         encoder.encode_queries(texts, kept.__setitem__)
     else:
-        encoder.encode_passages(texts, keep=kept.__setitem__)
+        encoder.encode_passages(texts, keep=lambda place, own: kept.__setitem__(place, own.copy()))
     return np.concatenate([kept[place] for place in sorted(kept)])
 
 

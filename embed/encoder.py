@@ -37,8 +37,9 @@ class Encoder(Protocol):
     over it, the vector is the mean of its parts', so that nothing in it is lost.
 
     The model's token vectors come out of the same forward pass: `keep(i, tokens)` is given those of text i, float32
-    (t, token_dim), without the prompt and the special tokens, from any thread and in any order. `token_dim` is 0 for
-    a model that has none to give; `keep` is then not called.
+    (t, token_dim), without the prompt and the special tokens, from any thread and in any order. Those of passages are
+    overwritten once `keep` returns: what is to stay must be copied. `token_dim` is 0
+    for a model that has none to give; `keep` is then not called.
     """
 
     @property

@@ -13,6 +13,7 @@ import importlib.util
 import math
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -68,7 +69,7 @@ _SCRIPTS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
     ("\u3041-\u30ff", 2, ("ja",)),
     ("\u3400-\u4dbf\u4e00-\u9fff", 3, ("zh", "yue", "ja")),
 )
-_LETTERS = tuple((re.compile(f"[{block}]"), weight, codes) for block, weight, codes in _SCRIPTS)
+_LETTERS = tuple(re.compile(f"[{block}]") for block, _, _ in _SCRIPTS)
 _KANA, _HAN = len(_SCRIPTS) - 2, len(_SCRIPTS) - 1
 _KANA_SHARE = 0.1  # Japanese prose is half kana; a Chinese text that quotes a Japanese name is not
 _JAPANESE_WITHOUT_KANA = 0.2  # rare beyond a headline's few words
@@ -188,7 +189,10 @@ def _narrowed(pooled: dict[str, float], sample: str) -> dict[str, float]:
     """Only the languages written in the sample's main script, where that settles anything."""
     if sample.isascii():
         return pooled
-    counts = [len(letters.findall(sample)) * weight for letters, weight, _ in _LETTERS]
+    counts = [0] * len(_SCRIPTS)
+    for letter, times in Counter(sample).items():
+        if (script := _script(letter)) is not None:
+            counts[script] += times * _SCRIPTS[script][1]
     if counts[_KANA] >= _KANA_SHARE * (counts[_KANA] + counts[_HAN]):
         counts[_KANA] += counts[_HAN] if counts[_KANA] else 0
     most = max(range(len(counts)), key=counts.__getitem__)
@@ -199,6 +203,11 @@ def _narrowed(pooled: dict[str, float], sample: str) -> dict[str, float]:
     if most == _HAN:
         inside["ja"] *= _JAPANESE_WITHOUT_KANA
     return _shares(inside)
+
+
+@cache  # there are as many as Unicode has characters, and no more
+def _script(letter: str) -> int | None:
+    return next((number for number, letters in enumerate(_LETTERS) if letters.match(letter)), None)
 
 
 def _shares(scores: dict[str, float]) -> dict[str, float]:

@@ -49,6 +49,10 @@ LANES = 4
 # How a number that tells of a sentence is kept.
 MARK = np.dtype("<u2")
 
+# Four bytes of 2 bits each, as a number of 32 bits, times this have them side by side in the highest byte, the first in
+# its lowest bits: no two of the products meet.
+PACKING = np.uint32(1 << 24 | 1 << 18 | 1 << 12 | 1 << 6)
+
 # Four numbers in a byte, the first in the lowest bits; taken by two bytes, as one value of 8, which is many times as
 # fast as taking rows.
 EIGHTS = np.stack([STEPS[np.arange(1 << 16) >> shift & 3] for shift in range(0, 16, 2)], axis=1).view(np.uint64)[:, 0]
@@ -109,9 +113,10 @@ class TokenSpace:
         small = self._small(tokens, language)
         # Of a vector of length 1 each number has variance 1 / width.
         edge = EDGE / np.sqrt(self.width) * np.sqrt(np.einsum("tw,tw->t", small, small))[:, None]
-        above = [(small > bound).view(np.uint8) for bound in (-edge, 0, edge)]
-        levels = above[0] + above[1] + above[2]
-        packed = levels[:, 0::4] | levels[:, 1::4] << 2 | levels[:, 2::4] << 4 | levels[:, 3::4] << 6
+        levels = (small > -edge).view(np.uint8)
+        levels += small > 0
+        levels += small > edge
+        packed = (levels.view("<u4") * PACKING).astype("<u4", copy=False).view(np.uint8)[:, 3::4]
         return bytes(packed.tobytes()) + _marked(sentences)
 
     def passage(self, tokens: Vectors, language: str) -> Vectors:
@@ -119,7 +124,8 @@ class TokenSpace:
         return unit(self._small(tokens, language))
 
     def _small(self, tokens: Vectors, language: str) -> Vectors:
-        small: Vectors = tokens @ self._projection - self._passages[self._number.get(language, -1)]
+        small: Vectors = tokens @ self._projection
+        small -= self._passages[self._number.get(language, -1)]
         return small
 
     def query(self, tokens: Vectors, language: Mapping[str, float]) -> Vectors:

@@ -138,7 +138,7 @@ class OpenVinoEncoder:
         if texts:
             ids = [self._truncated(one) for one in self._ids(texts, "query")]
             requests = self._requests("one" if len(ids) == 1 else "query")
-            self._run(requests, ids, vectors, self._edges["query"], keep=keep, step=QUERY_STEP, waste=BATCH)
+            self._run(requests, ids, vectors, self._edges["query"], keep=copying(keep), step=QUERY_STEP, waste=BATCH)
         return vectors
 
     def encode_passages(
@@ -188,7 +188,7 @@ class OpenVinoEncoder:
         vectors = np.zeros((len(whole), self.dim), np.float32)
         tokens: dict[int, NDArray[np.float32]] = {}
         # Few texts, for which somebody waits: not worth compiling the form for the most passages a second.
-        self._run(self._requests("one"), ids, vectors, (0, 0), keep=tokens.__setitem__)
+        self._run(self._requests("one"), ids, vectors, (0, 0), keep=copying(tokens.__setitem__))
         found: list[Pooled | None] = [None] * len(texts)
         before, after = self._edges[role]
         for place, i in enumerate(whole):
@@ -203,7 +203,7 @@ class OpenVinoEncoder:
         vectors = np.zeros((len(cut), self.dim), np.float32)
         tokens: dict[int, NDArray[np.float32]] = {}
         ids = [self._truncated(one) for one in cut]
-        self._run(self._requests("passage"), ids, vectors, self._edges["passage"], keep=tokens.__setitem__)
+        self._run(self._requests("passage"), ids, vectors, self._edges["passage"], keep=copying(tokens.__setitem__))
         return unit_mean(vectors), np.concatenate([tokens[i] for i in range(len(cut))])
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -219,8 +219,8 @@ class OpenVinoEncoder:
         """Raise `Disagreement` unless `texts` get the vectors `expected`, alone and in one batch."""
         ids = [self._truncated(one) for one in self._ids(texts, role)]
         requests = self._requests(self._first)
-        together = requests.infer(self._padded(ids, range(len(ids))))[0]
-        alone = [requests.infer(self._padded(ids, [i]))[0][0] for i in range(len(ids))]
+        together = requests.infer(self._padded(ids, range(len(ids))))
+        alone = [requests.infer(self._padded(ids, [i]))[0] for i in range(len(ids))]
         for found in (together, np.stack(alone)):
             cosines = (found * expected).sum(axis=1)
             if not cosines.min() >= self._agreement:  # so written that NaN disagrees
@@ -268,8 +268,8 @@ class OpenVinoEncoder:
     ) -> None:
         """Fill `vectors` with those of the token ids, a batch for each stream at a time, padded to `step`s.
 
-        `keep` is given the tokens of each but those at its `edges`, so many at the start and so many at the end. A
-        batch ends sooner where the padding of the rest would be more than `waste` tokens.
+        `keep` is given the tokens of each but those at its `edges`, so many at the start and so many at the end, to be
+        read before it returns. A batch ends sooner where the padding of the rest would be more than `waste` tokens.
         """
         lengths = [self._padded_length(len(one), step) for one in ids]
         # Each stream has its share, if that is worth a batch.
@@ -278,11 +278,12 @@ class OpenVinoEncoder:
         before, after = edges
 
         def encode(batch: list[int]) -> tuple[list[int], NDArray[np.float32]]:
-            found, tokens = requests.infer(self._padded(ids, batch, step), tokens=keep is not None)
-            if keep:
+            def show(tokens: NDArray[np.float32]) -> None:
+                assert keep is not None
                 for row, i in enumerate(batch):
                     keep(i, tokens[row, before : len(ids[i]) - after])
-            return batch, found
+
+            return batch, requests.infer(self._padded(ids, batch, step), show if keep else None)
 
         for batch, found in requests.map(encode, batches):
             vectors[batch] = found
@@ -321,16 +322,18 @@ class _Requests:
         self._available = threading.Semaphore(self.streams)
 
     def infer(
-        self, inputs: list[NDArray[np.int64]], *, tokens: bool = False
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Run the graph once for vectors (n, dim) and, if asked, token vectors (n, t, token_dim), padding included.
+        self, inputs: list[NDArray[np.int64]], show: Callable[[NDArray[np.float32]], None] | None = None
+    ) -> NDArray[np.float32]:
+        """Run the graph once for vectors (n, dim). `show` is given the token vectors (n, t, token_dim), padding included,
+        which are overwritten once it returns.
 
         Waits while all requests are lent.
         """
         with self._lend() as request:
-            # Copies, for the request reuses its memory.
-            vectors, each = request.infer(inputs, share_outputs=True).values()
-            return np.array(vectors, np.float32), np.array(each if tokens else each[:, :0], np.float32)
+            vectors, tokens = request.infer(inputs, share_outputs=True).values()
+            if show:
+                show(np.asarray(tokens, np.float32))
+            return np.array(vectors, np.float32)  # a copy, for the request reuses its memory
 
     def map(self, work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         """Yield what `work` makes of each item, in order, as many at once as there are streams."""
@@ -348,6 +351,11 @@ class _Requests:
                 yield request
             finally:
                 self._free.append(request)
+
+
+def copying(keep: KeepTokens | None) -> KeepTokens | None:
+    """Return what gives `keep` token vectors that it can hold on to."""
+    return keep and (lambda i, tokens: keep(i, tokens.copy()))
 
 
 def openvino() -> Any:

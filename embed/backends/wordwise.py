@@ -21,6 +21,12 @@ from embed.backends.batches import trimmed
 # Words that are remembered, and the characters of the longest: what is longer is a sentence of a script without spaces.
 MOST, LONGEST = 1 << 17, 40
 
+# So many characters of longer ones are remembered, for they are mostly asked for again soon: a passage that was counted.
+LONG = 1 << 17
+
+# Fewer words than these are read one after another: threads for them cost more than they save, and other work goes on.
+FEW = 256
+
 # The token ids of a word, and where in the word each token starts and ends, in numbers of 32 bits: bytes, of which
 # Python's collector of garbage takes no notice.
 Word = tuple[bytes, bytes]
@@ -40,6 +46,8 @@ class Wordwise:
         self._before: list[int] = frame.ids[: own[0]]
         self._after: list[int] = frame.ids[own[-1] + 1 :]
         self._known: dict[str, Word] = {}
+        self._long: dict[str, Word] = {}
+        self._letters = 0  # of long words
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text, special tokens included: those that the tokenizer gives."""
@@ -61,14 +69,24 @@ class Wordwise:
         """Return the words of texts."""
         if len(self._known) >= MOST:
             self._known = {}  # another thread goes on with the one it has
-        known, long = self._known, dict[str, Word]()
-        new = list(set(chain.from_iterable(texts)).difference(known))
-        for word, found in zip(new, self._tokenizer.encode_batch(new, add_special_tokens=False), strict=True):
+        if self._letters >= LONG:
+            self._long, self._letters = {}, 0
+        known, long = self._known, self._long
+        new = list(set(chain.from_iterable(texts)).difference(known, long))
+        if len(new) < FEW:
+            read = [self._tokenizer.encode(word, add_special_tokens=False) for word in new]
+        else:
+            read = self._tokenizer.encode_batch(new, add_special_tokens=False)
+        for word, found in zip(new, read, strict=True):
             spans = found.offsets
             if word.split() != [word]:  # white space of another kind
                 spans = [trimmed(word, *span) for span in spans]
             told = array("I", found.ids).tobytes(), array("I", chain.from_iterable(spans)).tobytes()
-            (known if len(word) <= LONGEST else long)[word] = told
+            if len(word) <= LONGEST:
+                known[word] = told
+            else:
+                long[word] = told
+                self._letters += len(word)
         return [[known[word] if word in known else long[word] for word in words] for words in texts]
 
 

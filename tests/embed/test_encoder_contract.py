@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from embed import Encoder, load_encoder
+from embed import Encoder, KeepTokens, load_encoder
 from tests.fakes import ToyEncoder
 
 TEXTS = ["water in the river", "the bank is a bank", "flood", "", "पानी नदी вода rain " * 3, "trade of water"]
@@ -57,19 +57,24 @@ def test_a_text_has_the_same_vector_in_any_company(encoder: Encoder) -> None:
     np.testing.assert_allclose(together, backwards, atol=5e-3)
 
 
+def copied(into: dict[int, NDArray[np.float32]]) -> KeepTokens:
+    """What keeps copies of token vectors by place: those of passages are overwritten."""
+    return lambda place, tokens: into.__setitem__(place, tokens.copy())
+
+
 def test_tokens_come_with_the_vectors(encoder: Encoder) -> None:
     """Each text's own tokens have vectors, one for each span of it, in any company; the vectors are as without them."""
     texts = [text for text in TEXTS if text]
     for encode, limit in ((encoder.encode_queries, 24), (encoder.encode_passages, 10_000)):
         kept: dict[int, NDArray[np.float32]] = {}
-        vectors = encode(texts, keep=kept.__setitem__)
+        vectors = encode(texts, keep=copied(kept))
         np.testing.assert_allclose(vectors, encode(texts), atol=1e-6)
         assert sorted(kept) == (list(range(len(texts))) if encoder.token_dim else [])
         for place, tokens in kept.items():
             spans = encoder.token_spans(texts[place])
             assert tokens.shape == (min(len(spans), limit), encoder.token_dim)
             alone: dict[int, NDArray[np.float32]] = {}
-            encode([texts[place]], keep=alone.__setitem__)
+            encode([texts[place]], keep=copied(alone))
             np.testing.assert_allclose(alone[0], tokens, atol=0.05)
 
 
@@ -78,7 +83,7 @@ def test_the_mean_of_all_tokens_is_the_vector(encoder: Encoder) -> None:
     texts = [text for text in TEXTS if text]
     for role, encode in (("query", encoder.encode_queries), ("passage", encoder.encode_passages)):
         kept: dict[int, NDArray[np.float32]] = {}
-        vectors = encode(texts, keep=kept.__setitem__)
+        vectors = encode(texts, keep=copied(kept))
         for place, pooled in enumerate(encoder.pooled(texts, role)):  # type: ignore[arg-type]
             assert pooled is not None
             np.testing.assert_allclose(pooled.vector, vectors[place], atol=5e-3)
@@ -125,7 +130,7 @@ def test_tokens_of_both_backends_agree(encoders: dict[str, Encoder]) -> None:
     texts = ["water in the river", "flood of rain", "water " * 60]
     kept: dict[str, dict[int, NDArray[np.float32]]] = {"torch": {}, "openvino": {}}
     for kind, tokens in kept.items():
-        encoders[kind].encode_passages(texts, keep=tokens.__setitem__)
+        encoders[kind].encode_passages(texts, keep=copied(tokens))
     for place in range(len(texts)):
         np.testing.assert_allclose(kept["torch"][place], kept["openvino"][place], atol=0.05)
     assert len(kept["torch"][2]) == 60

@@ -61,13 +61,34 @@ def test_a_text_has_the_tokens_of_its_words(written: list[list[str]]) -> None:
     assert [REMEMBERING.spans(text) for text in texts] == [spans(WHOLE, "", (1, 1), text) for text in texts]
 
 
-def test_so_many_words_are_remembered_and_no_long_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_so_many_words_are_remembered_and_no_long_one_among_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory does not grow with what is read."""
     monkeypatch.setattr(wordwise, "MOST", 2)
     few = Wordwise(WHOLE)
     for text in ("the river", "the é", "中" * 50):
         assert few.ids([text]) == [WHOLE.encode(text).ids]
     assert few._known == {}
+
+
+def test_long_words_are_remembered_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sentence without spaces is read once where it is asked for again at once, and is not kept for good."""
+    read: list[str] = []
+
+    class Noting:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(WHOLE, name)
+
+        def encode(self, word: str, **how: Any) -> Any:
+            read.append(word)
+            return WHOLE.encode(word, **how)
+
+    monkeypatch.setattr(wordwise, "LONG", 120)
+    few = Wordwise(Noting())
+    read.clear()
+    first, second, third = "中" * 50, "国" * 50, "中国" * 50
+    for text in (first, second, second, third, first):
+        assert few.ids([text]) == [WHOLE.encode(text).ids]
+    assert read == [first, second, third, first]
 
 
 def test_tokenizers_that_reach_over_spaces_are_told() -> None:
