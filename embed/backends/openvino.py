@@ -324,7 +324,7 @@ class _Requests:
     def infer(
         self, inputs: list[NDArray[np.int64]], show: Callable[[NDArray[np.float32]], None] | None = None
     ) -> NDArray[np.float32]:
-        """Run the graph once for vectors (n, dim). `show` is given the token vectors (n, t, token_dim), padding included,
+        """Run the graph once for vectors (n, dim). `show` is given the token vectors (n, t, token_dim), padding too,
         which are overwritten once it returns.
 
         Waits while all requests are lent.

@@ -21,7 +21,7 @@ from embed.backends.batches import trimmed
 # Words that are remembered, and the characters of the longest: what is longer is a sentence of a script without spaces.
 MOST, LONGEST = 1 << 17, 40
 
-# So many characters of longer ones are remembered, for they are mostly asked for again soon: a passage that was counted.
+# So many characters of longer ones are remembered: most are asked for again soon, as passages that were counted.
 LONG = 1 << 17
 
 # Fewer words than these are read one after another: threads for them cost more than they save, and other work goes on.
