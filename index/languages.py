@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +31,13 @@ class Column:
         names = [self.names[place] for place in self.places[found].tolist()]
         return [name if there else UNKNOWN for name, there in zip(names, here, strict=True)]
 
+    def without(self, rows: Rows) -> "Column":
+        """Return the column without rows: else it would grow as long as passages are replaced."""
+        stays = np.isin(self.rows, rows, invert=True)
+        return self if stays.all() else replace(self, rows=self.rows[stays], places=self.places[stays])
+
     def followed(self, at: Change, rows: Rows, languages: list[str]) -> "Column":
-        """Return the column at a later change, by which rows (m,), ascending, had these languages. Rows that were
-        removed meanwhile stay: no row comes back as another passage.
-        """
+        """Return the column at a later change, by which rows (m,), ascending, had these languages."""
         names = tuple(dict.fromkeys((*self.names, *languages)))
         number = {name: place for place, name in enumerate(names)}
         places = np.array([number[name] for name in languages], np.uint16)
@@ -67,6 +70,7 @@ class Languages:
                 column = Column(now, np.zeros(0, np.int64), np.zeros(0, np.uint16), ())
                 column = column.followed(now, *tables.languages_since(connection, -1))
             elif column.at != now:
+                column = column.without(changes.removed_since(connection, column.at.number))
                 column = column.followed(now, *tables.languages_since(connection, column.at.number))
             self._column = column
         return column.of(rows)

@@ -35,6 +35,16 @@ def test_languages_follow_what_is_added_replaced_and_deleted(numbers: Library) -
     assert sorted(told(languages, numbers).values()) == ["bn", "en"]
 
 
+def test_what_is_replaced_is_forgotten(numbers: Library) -> None:
+    """What is kept does not grow with the writes, but with the passages."""
+    languages = Languages()
+    for number in range(5):
+        put(numbers, article("a", f"{number}", language="bn"))
+        assert told(languages, numbers) == {number + 1: "bn"}
+    assert languages._column is not None
+    assert len(languages._column.rows) == 1
+
+
 def test_languages_follow_what_another_process_writes(numbers: Library, folder: Path) -> None:
     """The log of changes tells."""
     languages = Languages()
