@@ -27,6 +27,7 @@ from service.cli.terminal import (
     told,
 )
 from service.errors import InvalidSetting
+from service.memory import limit_arenas
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -620,8 +621,10 @@ def _engine(
 
 def _serving(settings: Settings, **more: Any) -> "Engine":
     """Open the engine for a service; a model that was set before the library went over to another is left aside."""
+    from embed import cores
     from index import generations
 
+    limit_arenas(cores())
     if settings.model and not settings.milvus and generations.read(settings.data).last:
         model = _existing(settings, more["generation"])[1].model
         if model != settings.model:
