@@ -39,8 +39,12 @@ CLOSE_SHARE = 0.05
 # Removed rows count in BM25's frequencies until segments are merged: where they are one in five, all is built anew.
 REMOVED_SHARE = 0.2
 
-# Bytes that tantivy's writer may use before it writes a segment; it takes no less than 15 MB.
-HEAP = 50_000_000
+# Bytes that tantivy's writer may use before it writes a segment; it takes no less than 15 MB. So many passages of some
+# hundred words fit.
+HEAP, PIECE = 128_000_000, 30_000
+
+# So many segments of like size tantivy makes into one (its LogMergePolicy, `min_num_segments`).
+MERGED = 8
 
 log = logging.getLogger("dragoman.index")
 
@@ -212,7 +216,7 @@ class Lexical:
         self._work, self._now = None, None
         index = self._fresh() if on_disk else _in_memory()
         try:
-            last, added = _write(index, connection, -1, 0, [])
+            last, added = _write(index, connection, -1, 0, [], _piece(tables.counts(connection)[1]))
         except BaseException:
             self._drop()
             self._work, self._now = old
@@ -296,10 +300,26 @@ def _open(work: Work) -> tantivy.Index:
     return index
 
 
+def _piece(passages: int) -> int:
+    """Return how many passages to make a segment of, so that merging those that become alike leaves one of all.
+
+    A search looks for its best passages in each segment by itself, so that few are searched sooner than many.
+    """
+    while passages > PIECE:
+        passages = -(-passages // MERGED)
+    return max(1, passages)
+
+
 def _write(
-    index: tantivy.Index, connection: sqlite3.Connection, since: int, last: int, removed: Sequence[int]
+    index: tantivy.Index,
+    connection: sqlite3.Connection,
+    since: int,
+    last: int,
+    removed: Sequence[int],
+    piece: int | None = None,
 ) -> tuple[int, int]:
-    """Remove rows, and add those beyond `last` of the articles written since a change, in one commit.
+    """Remove rows, and add those beyond `last` of the articles written since a change, in one commit, or in one for
+    each `piece` of so many.
 
     A row's text never changes and no row comes back, so the rows up to `last` that are not removed stay as they are.
     Returns the last row there is now and how many were added. Raises DamagedLibrary; then nothing was changed.
@@ -317,6 +337,8 @@ def _write(
                 if row > last:
                     writer.add_document(document(row, text))
                     added, newest = added + 1, max(newest, row)
+                    if piece and added % piece == 0:
+                        writer.commit()
         writer.commit()
     except BaseException:
         with suppress(ValueError):

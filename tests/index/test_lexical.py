@@ -121,6 +121,27 @@ def test_a_passage_is_indexed_by_its_words_and_their_sounds(text: str) -> None:
     assert said["row"] == [7]
 
 
+def test_many_passages_become_one_segment_when_indexed_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are written at a time, a search looks through one segment; what it finds is the same."""
+    with open_library(folder) as library:
+        for number in range(64):
+            put(library, article(f"a{number}", f"{number}. {TEXTS[number % len(TEXTS)]}"))
+    store = Store(folder)
+    at_once = searched(Lexical(store, keep=False)).candidates("sounds", list(terms("Putin")), 10)
+    monkeypatch.setattr(lexical, "PIECE", 63)
+    in_pieces = searched(Lexical(store, keep=False))
+    store.close()
+    assert in_pieces._searcher.num_segments == 1
+    for found, expected in zip(in_pieces.candidates("sounds", list(terms("Putin")), 10), at_once, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(("passages", "piece"), [(0, 1), (30_000, 30_000), (30_001, 3_751), (1_000_000, 15_625)])
+def test_segments_are_cut_so_that_merging_leaves_one(passages: int, piece: int) -> None:
+    """There are 1, 8, 64 and so on of like size, of which tantivy makes one each time there are eight."""
+    assert lexical._piece(passages) == piece
+
+
 def test_scores_are_bm25(lexicon: Lexicon) -> None:
     """A score is BM25 with k1 = 1.2 and b = 0.75, computed here by hand."""
     rows, scores = lexicon.candidates("words", ["farmers"], 10)
