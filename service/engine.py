@@ -5,7 +5,9 @@ environment: those are the business of the edges that stand on this module.
 """
 
 import itertools
+import threading
 import time
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -77,6 +79,13 @@ Encoded = tuple[NDArray[np.float32], dict[int, bytes]]
 # padding; what is in the pool is not yet acknowledged, so it stays at a few seconds of work. The first pool is small,
 # so that encoding begins at once, and each next one twice as large.
 FIRST_POOL, POOL = 48, 384
+
+# Passages after which the indexes take in what was kept: each time makes a segment of the lexical one, and many are
+# merged, which takes longer than to write them.
+TAKEN_IN = 1024
+
+# The next pool begins when no more passages of one are left than its last batches have, some of which may run alone.
+ENDING = 24
 
 # Articles that a distant library is asked after at once.
 ASKED_TOGETHER = 64
@@ -235,25 +244,34 @@ class Engine:
         one before is written: an article is a transaction, so that a process that is killed has told of all it keeps
         but one; where the library is distant, or while `serving`, a pool is one, which searches follow in one step.
         While `serving` encoding leaves the cores to those that want them. `advance(n)` is told of every n passages
-        encoded, by the thread that encodes. What was yielded is kept whatever happens to the process afterwards.
+        encoded, by the threads that encode. What was yielded is kept whatever happens to the process afterwards.
         """
         pending: Counter[str] = Counter()
         under_way: deque[tuple[Pool, Future[Encoded]]] = deque()
         together = serving or self.library.distant
+        behind = 0  # passages that were kept and the indexes have not
+        ending = threading.Event()  # the pool before
+        ending.set()
         with self.library.writing(), _encoding(serving) as encoding:
-            for pool in self._pools(map(self._prepare, drafts), pending):
+            for pool in tapering(self._pools(map(self._prepare, drafts), pending)):
                 deadline.check()
                 # Not by the thread that encodes, which may have to leave the cores to others while it holds Python.
                 told = sentences_in(self.encoder, pool) if self._compared() else []
-                under_way.append((pool, encoding.submit(self._encode, pool, told, advance)))
+                before, ending = ending, threading.Event()
+                under_way.append((pool, encoding.submit(self._encode, pool, told, advance, before, ending)))
                 if len(under_way) > 1:
                     first, encoded = under_way.popleft()
                     yield from self._keep(first, encoded.result(), pending, together=together)
-                    # While the next pool is encoded, the indexes take in what was kept.
-                    self.library.load()
+                    behind += lacking(first)
+                    if behind >= TAKEN_IN:
+                        self.library.load()
+                        behind = 0
             while under_way:
+                if behind:  # while the last ones are encoded
+                    self.library.load()
                 first, encoded = under_way.popleft()
                 yield from self._keep(first, encoded.result(), pending, together=together)
+                behind += lacking(first)
 
     def plan(self, drafts: Iterable[Draft]) -> Iterator[Pool]:
         """Yield what `add` would encode and keep, pool by pool, for those who encode elsewhere: `encode` and `keep`."""
@@ -627,8 +645,30 @@ class Engine:
             lacking[of[number][0]].append(of[number][1])
         return lacking
 
-    def _encode(self, pool: Pool, told: Sequence[Sentences], advance: Callable[[int], None] | None) -> Encoded:
-        return encode(self.encoder, self._compared(), pool, told, advance)
+    def _encode(
+        self,
+        pool: Pool,
+        told: Sequence[Sentences],
+        advance: Callable[[int], None] | None,
+        before: threading.Event,
+        ending: threading.Event,
+    ) -> Encoded:
+        """Encode a pool once the one `before` it ends, and set `ending` as it does so itself."""
+        before.wait()
+        left = lacking(pool)
+
+        def done(passages: int) -> None:
+            nonlocal left
+            left -= passages
+            if left <= ENDING:
+                ending.set()
+            if advance:
+                advance(passages)
+
+        try:
+            return encode(self.encoder, self._compared(), pool, told, done)
+        finally:
+            ending.set()
 
     def _keep(self, pool: Pool, encoded: Encoded, pending: Counter[str], *, together: bool) -> Iterator[Outcome]:
         """Write the articles of a pool, `together` in one transaction or each in its own, and yield what became of
@@ -654,6 +694,33 @@ class Engine:
             if not pending[article.id]:
                 del pending[article.id]
             yield Outcome(article.id, action, len(addition.passages), article.language)
+
+
+def lacking(pool: Pool) -> int:
+    """Return how many passages of a pool are to be encoded."""
+    return sum(len(todo) for _, _, todo in pool)
+
+
+def tapering(pools: Iterable[Pool]) -> Iterator[Pool]:
+    """Yield pools, the last of them in halves and halves of these, so that little is left to be written when all is
+    encoded. A full one waits for the next, which tells that it is not the last.
+    """
+    waiting: Pool = []
+    for pool in pools:
+        full = max(lacking(pool), len(pool)) >= POOL
+        if waiting and full:
+            yield waiting
+            waiting = pool
+        elif waiting or full:
+            waiting = waiting + pool
+        else:
+            yield pool
+    while waiting:
+        half = lacking(waiting) / 2
+        before = list(itertools.accumulate((len(todo) for _, _, todo in waiting[:-1]), initial=0))
+        at = bisect_left(before, half) if half > FIRST_POOL else len(waiting)
+        yield waiting[:at]
+        waiting = waiting[at:]
 
 
 def sentences_in(encoder: Encoder, pool: Pool) -> list[Sentences]:
@@ -688,8 +755,8 @@ def encode(
 
 
 def _encoding(serving: bool) -> ThreadPoolExecutor:
-    """Return the thread that encodes what is added."""
-    return ThreadPoolExecutor(1, "encoding", initializer=yielding if serving else None)
+    """Return the threads that encode what is added: one pool, and the next as it ends."""
+    return ThreadPoolExecutor(2, "encoding", initializer=yielding if serving else None)
 
 
 def answered(relevance: float | None, *, nothing: bool) -> bool | None:

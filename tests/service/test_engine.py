@@ -1,4 +1,5 @@
 import itertools
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,8 @@ from numpy.typing import NDArray
 
 from embed import Encoder, KeepTokens, Pooled, UnknownLanguage
 from embed.backends.batches import Role
-from index import Action, Addition, InvalidFilter, Library, Page
-from service.engine import POOL, Engine, Questions, answered
+from index import Action, Addition, Article, InvalidFilter, Library, Page
+from service.engine import ENDING, FIRST_POOL, POOL, Engine, Pool, Questions, answered, lacking, tapering
 from service.reading import Draft
 from service.why import Sentences
 from tests.fakes import ToyEncoder
@@ -155,6 +156,64 @@ def test_an_article_is_durable_before_its_outcome_is_told(toy_engine: Engine) ->
     assert toy_engine.library.get("a0").text == "water 0"
     outcomes.close()
     assert toy_engine.library.status().articles >= 1
+
+
+class WaitingEncoder(ToyEncoder):
+    """A toy encoder that holds the end of its first pool back until it is given the next, if that comes in time."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.next = threading.Event()
+        self.came: list[bool] = []
+
+    def encode_passages(
+        self,
+        texts: Sequence[str],
+        advance: Callable[[int], None] | None = None,
+        keep: KeepTokens | None = None,
+    ) -> NDArray[np.float32]:
+        """Encode passages, and wait while all but the last ones of the first pool are done."""
+        assert advance is not None
+        if self.begun:
+            self.next.set()
+        else:
+            self.begun = True
+            self.came.append(self.next.wait(0.2))
+            advance(len(texts) - ENDING)
+            self.came.append(self.next.wait(20))
+        return super().encode_passages(texts, None, keep)
+
+
+def test_the_next_pool_begins_as_the_last_of_one_are_encoded(library: Library) -> None:
+    """No sooner, so that a pool is soon done; then no core waits for another."""
+    encoder = WaitingEncoder()
+    drafts = [Draft(f"water {n}", id=str(n), language="en") for n in range(2 * FIRST_POOL)]
+    assert [outcome.article_id for outcome in Engine(encoder, library).add(drafts)] == [each.id for each in drafts]
+    assert encoder.came == [False, True]
+
+
+@pytest.mark.parametrize("sizes", [[10], [48, 97, 155], [48, 96, POOL], [48, POOL, 12], [POOL, POOL, 300], [9 * POOL]])
+def test_pools_taper_off(sizes: list[int]) -> None:
+    """The last are ever smaller, so that little is left to write at the end; nothing is lost, and all in order."""
+    articles = iter(range(10_000))
+
+    def pool(passages: int) -> Pool:
+        return [(Article(str(next(articles)), "water", language="en"), [], [0, 1]) for _ in range(passages // 2)]
+
+    given = [pool(size) for size in sizes]
+    pools = list(tapering(given))
+    assert [article for each in pools for article in each] == [article for each in given for article in each]
+    if max(sizes) >= POOL:
+        assert lacking(pools[-1]) <= 2 * FIRST_POOL
+        assert all(lacking(pool) <= max(sizes) for pool in pools)
+    else:
+        assert pools == given
+
+
+def test_a_pool_of_one_article_stays_whole() -> None:
+    """However many passages it has, an article is one transaction."""
+    pool: Pool = [(Article("a", "water", language="en"), [], list(range(9 * POOL)))]
+    assert list(tapering([pool])) == [pool]
 
 
 def test_articles_share_a_transaction_where_the_library_is_distant(
