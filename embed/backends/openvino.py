@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from embed import cache
 from embed.backends.batches import KeepTokens, Role, by_length, edges, encodable, ids, parts, spans, unit_mean
+from embed.backends.packing import PADDED_STEP, packed, packing
 from embed.backends.wordwise import Wordwise, fits
 from embed.errors import BackendUnavailable
 from embed.explain import Pooled
@@ -39,19 +40,20 @@ AGREEMENT, AGREEMENT_INT8 = 0.999, 0.995
 # second: larger ones leave the cores' caches, smaller ones make the matrices too small (benchmarks/results.md).
 TOKENS, MOST = 1024, 64
 
-# Passages are padded to a multiple of so many tokens, and questions, which are short, to one of fewer. The CPU's matrix
-# tiles have 16 rows, and kernels are made anew for each new shape: a batch of a new shape takes about 20 ms longer. How
-# far a text is padded does not change its vector.
-STEP, QUERY_STEP = 16, 8
+# Texts are padded to a multiple of so many tokens, and a question by itself to one of more: the CPU's matrix tiles have
+# 16 rows, a batch of a new shape takes about 20 ms longer, and one of another shape than the last up to 3. How far a
+# text is padded does not change its vector.
+STEP, ALONE_STEP = 16, 32
 
 # Kernels that each stream keeps, for layers by shape: those of some 35 shapes, 2 MB each. Of 8 clients' questions one
 # batch in 60 then finds none, and takes 2 ms longer. OpenVINO itself keeps 5,000, a gigabyte a stream and more
 # (benchmarks/results.md).
 KERNELS = 256
 
-# What a batch of questions costs besides its tokens, as so many tokens; and from how many on a second core is worth
-# that (benchmarks/results.md). Batches of passages are cut without regard to it: of more shapes, they are no faster.
-BATCH, SHARE = 40, 512
+# How much padding a batch of questions may have before another batch costs less, in tokens; and of how many tokens on a
+# second core is worth that (benchmarks/results.md). Batches of passages are cut without regard to it: of more shapes,
+# they are no faster.
+WASTE, SHARE = 256, 768
 
 # Texts whose token ids are held at once, and among which like lengths are brought together.
 POOL = 4096
@@ -108,8 +110,8 @@ class OpenVinoEncoder:
         apart = all(prompt[-1:] in ("", " ") for prompt in self._prompts.values())
         self._wordwise = Wordwise(self._tokenizer) if apart and fits(self._tokenizer) else None
         self._edges = {role: edges(self._tokenizer, prompt) for role, prompt in self._prompts.items()}
-        probe = settings["probe"]
-        self.agree([probe["text"]], np.asarray([probe["vector"]], np.float32), "passage")
+        self._probe = [settings["probe"]["text"]], np.asarray([settings["probe"]["vector"]], np.float32)
+        self.agree(*self._probe, "passage")
 
     @classmethod
     def load(cls, folder: Path, *, name: str, fingerprint: str, first: Form = "one") -> OpenVinoEncoder | None:
@@ -137,8 +139,9 @@ class OpenVinoEncoder:
         vectors = np.zeros((len(texts), self.dim), np.float32)
         if texts:
             ids = [self._truncated(one) for one in self._ids(texts, "query")]
+            step = ALONE_STEP if len(ids) == 1 else PADDED_STEP
             requests = self._requests("one" if len(ids) == 1 else "query")
-            self._run(requests, ids, vectors, self._edges["query"], keep=copying(keep), step=QUERY_STEP, waste=BATCH)
+            self._run(requests, ids, vectors, self._edges["query"], keep=copying(keep), step=step, waste=WASTE)
         return vectors
 
     def encode_passages(
@@ -217,17 +220,20 @@ class OpenVinoEncoder:
 
     def agree(self, texts: Sequence[str], expected: NDArray[np.float32], role: Role) -> None:
         """Raise `Disagreement` unless `texts` get the vectors `expected`, alone and in one batch."""
+        nearest = self._agreeing(self._requests(self._first), texts, expected, role)
+        if not nearest >= self._agreement:  # so written that NaN disagrees
+            raise Disagreement(
+                f"OpenVINO's graph of {self.name} differs from torch: cosine {nearest:.4f} where "
+                f"{self._agreement} is asked for"
+            )
+
+    def _agreeing(self, requests: _Requests, texts: Sequence[str], expected: NDArray[np.float32], role: Role) -> float:
+        """Return the least cosine of the vectors that `texts` get, alone and in one batch, with those `expected`."""
         ids = [self._truncated(one) for one in self._ids(texts, role)]
-        requests = self._requests(self._first)
-        together = requests.infer(self._padded(ids, range(len(ids))))
-        alone = [requests.infer(self._padded(ids, [i]))[0] for i in range(len(ids))]
-        for found in (together, np.stack(alone)):
-            cosines = (found * expected).sum(axis=1)
-            if not cosines.min() >= self._agreement:  # so written that NaN disagrees
-                raise Disagreement(
-                    f"OpenVINO's graph of {self.name} differs from torch: cosine {cosines.min():.4f} where "
-                    f"{self._agreement} is asked for"
-                )
+        batches = [list(range(len(ids))), *([i] for i in range(len(ids)))]
+        found = [requests.infer(self._inputs(requests, ids, batch)) for batch in batches]
+        cosines = [(own * expected[batch]).sum(axis=1).min() for own, batch in zip(found, batches, strict=True)]
+        return float(np.min(cosines))
 
     def _ids(self, texts: Sequence[str], role: Role) -> list[list[int]]:
         """Return the token ids of each text with its prompt, however many."""
@@ -243,13 +249,18 @@ class OpenVinoEncoder:
         closing = self._edges["passage"][1]
         return ids[: self.window - closing] + ids[len(ids) - closing :]
 
-    def _padded(self, ids: Sequence[list[int]], batch: Sequence[int], step: int = STEP) -> list[NDArray[np.int64]]:
+    def _inputs(
+        self, requests: _Requests, ids: Sequence[list[int]], batch: Sequence[int], step: int = STEP
+    ) -> list[NDArray[np.int64]]:
+        """Return what the graph takes of a batch of texts, padded to a multiple of `step` tokens."""
         length = self._padded_length(max(len(ids[i]) for i in batch), step)
         tokens = np.full((len(batch), length), self._pad, np.int64)
         mask = np.zeros_like(tokens)
         for row, i in enumerate(batch):
             tokens[row, : len(ids[i])] = ids[i]
             mask[row, : len(ids[i])] = 1
+        if requests.packed:
+            return [tokens, mask, *packing([ids[i] for i in batch], length)]
         return [tokens, mask]
 
     def _padded_length(self, length: int, step: int) -> int:
@@ -283,7 +294,7 @@ class OpenVinoEncoder:
                 for row, i in enumerate(batch):
                     keep(i, tokens[row, before : len(ids[i]) - after])
 
-            return batch, requests.infer(self._padded(ids, batch, step), show if keep else None)
+            return batch, requests.infer(self._inputs(requests, ids, batch, step), show if keep else None)
 
         for batch, found in requests.map(encode, batches):
             vectors[batch] = found
@@ -295,10 +306,10 @@ class OpenVinoEncoder:
         if form not in self._forms:
             with self._compiling:
                 if form not in self._forms:
-                    self._forms[form] = _Requests(self._compile(form, compiling))
+                    self._forms[form] = self._compile(form, compiling)
         return self._forms[form]
 
-    def _compile(self, form: Form, compiling: threading.Event | None) -> Any:
+    def _compile(self, form: Form, compiling: threading.Event | None) -> _Requests:
         options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if form != "one":
             # A stream for each core, up to where the batches of a pool are too few to feed them all. Not pinned: while
@@ -310,7 +321,11 @@ class OpenVinoEncoder:
             compiling.set()
         # Read once for all forms: they share the file's pages.
         self._graph = self._graph or self._core.read_model(str(self._folder / GRAPH))
-        return self._core.compile_model(self._graph, "CPU", options)
+        if form == "query" and (graph := packed(self._graph.clone(), openvino())):
+            requests = _Requests(self._core.compile_model(graph, "CPU", options))
+            if self._agreeing(requests, *self._probe, "passage") >= self._agreement:
+                return requests
+        return _Requests(self._core.compile_model(self._graph, "CPU", options))
 
 
 class _Requests:
@@ -318,6 +333,7 @@ class _Requests:
 
     def __init__(self, compiled: Any) -> None:
         self.streams = max(1, compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self.packed = len(compiled.inputs) > 2
         self._free = [compiled.create_infer_request() for _ in range(self.streams)]
         self._available = threading.Semaphore(self.streams)
 
