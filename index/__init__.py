@@ -46,7 +46,7 @@ from index.records import (
     Status,
     cut,
 )
-from index.tokens import QuestionTokens, Tokens, TokenSpace
+from index.tokens import QuestionTokens, Tokens, TokenSpace, cosines
 from index.transfer import AnyLibrary, Origin, differing, giving, take
 from index.warmth import Sums
 
@@ -62,6 +62,7 @@ __all__ = [
     "Page",
     "Passage",
     "Problem",
+    "cosines",
     "cut",
     # the library
     "AnyLibrary",

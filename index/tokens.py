@@ -150,15 +150,6 @@ class TokenSpace:
         """Return kept token vectors (t, width), unit length."""
         return unit(tokens.steps().astype(np.float32))
 
-    def cosines(self, query: Vectors, tokens: Tokens) -> Vectors:
-        """Return how near each kept token is to each of a question's (q, width): (t, q)."""
-        if not len(tokens):
-            return np.zeros((0, len(query)), np.float32)
-        steps = tokens.steps()
-        lengths = np.sqrt(np.asarray(numkong.dot(steps, steps))).astype(np.float32)
-        found: Vectors = (steps.astype(np.float32) @ query.T) / lengths[:, None]
-        return found
-
     def sound(self, code: bytes) -> bool:
         """Tell whether bytes can be a passage's tokens."""
         size = len(code) - self._behind(code)
@@ -197,6 +188,16 @@ def nearest(query: Vectors, passages: Sequence[Tokens]) -> Vectors:
     return _compared(query, _filled(passages), _pieces(passages))
 
 
+def cosines(query: Vectors, passages: Sequence[Tokens]) -> list[Vectors]:
+    """Return of each passage how near each of its tokens is to each of the query's (q, width): (t, q)."""
+    if not len(query) or not passages:
+        return [np.zeros((len(passage), 0), np.float32) for passage in passages]
+    packed, step = _packed(query)
+    products = [piece.products(packed)[:, : len(query)] * step for piece in _pieces(passages)]
+    every = np.concatenate([np.zeros((0, len(query)), np.float32), *products])
+    return np.split(every, np.cumsum([len(passage) for passage in passages])[:-1])
+
+
 @dataclass(frozen=True, slots=True)
 class _Piece:
     """Some passages' token vectors in whole numbers (t, width), their lengths (t,), and where each passage begins."""
@@ -205,11 +206,15 @@ class _Piece:
     lengths: Vectors
     starts: NDArray[np.int64]
 
+    def products(self, packed: numkong.PackedMatrix) -> Vectors:
+        """Return the product of each token with each of a packed query (t, q)."""
+        products: Vectors = np.asarray(numkong.dots_packed(self.steps, packed)).astype(np.float32)
+        products /= self.lengths[:, None]
+        return products
+
     def best(self, packed: numkong.PackedMatrix) -> Vectors:
         """Return for each passage, and each token of a packed query, the largest product (n, q)."""
-        products = np.asarray(numkong.dots_packed(self.steps, packed)).astype(np.float32)
-        products /= self.lengths[:, None]
-        best: Vectors = np.maximum.reduceat(products, self.starts, axis=0)
+        best: Vectors = np.maximum.reduceat(self.products(packed), self.starts, axis=0)
         return best
 
 
@@ -232,13 +237,18 @@ def _pieces(passages: Sequence[Tokens]) -> Iterator[_Piece]:
 def _compared(query: Vectors, filled: NDArray[np.bool_], pieces: Iterable[_Piece]) -> Vectors:
     best = np.full((len(filled), len(query)), np.nan, np.float32)
     if len(query) and filled.any():
-        # No step is nothing, not even that of a vector of zeros.
-        step = np.maximum(np.abs(query).max(axis=1), TINY) / FINENESS
-        whole = np.zeros((-(-len(query) // LANES) * LANES, query.shape[1]), np.int8)
-        whole[: len(query)] = np.rint(query / step[:, None])
-        packed = numkong.dots_pack(whole, dtype="int8")
+        packed, step = _packed(query)
         best[filled] = np.concatenate([piece.best(packed) for piece in pieces])[:, : len(query)] * step
     return best
+
+
+def _packed(query: Vectors) -> tuple[numkong.PackedMatrix, Vectors]:
+    """Return a query's tokens (q, width) in whole numbers, some of nothing behind them, and what a step of each is."""
+    # No step is nothing, not even that of a vector of zeros.
+    step = np.maximum(np.abs(query).max(axis=1), TINY) / FINENESS
+    whole = np.zeros((-(-len(query) // LANES) * LANES, query.shape[1]), np.int8)
+    whole[: len(query)] = np.rint(query / step[:, None])
+    return numkong.dots_pack(whole, dtype="int8"), step
 
 
 def together(best: Vectors, weights: Vectors | None = None) -> Vectors:

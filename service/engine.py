@@ -53,6 +53,7 @@ from index import (
     QuestionTokens,
     Sizing,
     TokenSpace,
+    cosines,
     cut,
     generations,
     parse_filter,
@@ -467,9 +468,11 @@ class Engine:
         query = space.query(question.tokens[0].vectors, question.languages[0])
         kept = self.library.tokens([hit.row for hit in hits])
         cut = self._sentences.of(hits, kept)
+        several = [hit.row for hit, told in zip(hits, cut, strict=True) if not told.only]
+        near = dict(zip(several, cosines(query, [kept[row] for row in several]), strict=True))
         found: list[tuple[int, int] | None] = []
         for hit, told in zip(hits, cut, strict=True):
-            best = told.only or told.best(space.cosines(query, kept[hit.row]))
+            best = told.only or told.best(near[hit.row])
             found.append(None if best is None else (hit.passage.start + best[0], hit.passage.start + best[1]))
         return found
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from index import Library, changes
 from index.held import Held
-from index.tokens import QuestionTokens, Tokens
+from index.tokens import QuestionTokens, Tokens, cosines
 from tests.index.samples import article, passages, units
 from tests.index.test_hybrid import DEPTH, FAR, known
 
@@ -74,7 +74,7 @@ def test_a_search_compares_the_tokens_that_are_there_now(folder: Path) -> None:
         def similarity() -> float:
             (hit,) = library.search(units(99, 1, DEPTH)[0], {"en": 1.0}, mode="hybrid", tokens=asked).hits
             kept = library.tokens([hit.row])[hit.row]
-            return float(space.cosines(space.query(question, {"en": 1.0}), kept).diagonal().mean())
+            return float(cosines(space.query(question, {"en": 1.0}), [kept])[0].diagonal().mean())
 
         add("en", 1007)
         assert similarity() > 0.8
