@@ -41,12 +41,17 @@ class Batching:
 
     Whoever comes while nothing is encoded is encoded at once; whoever comes meanwhile waits with the others who do, and
     is encoded together with them. Before each batch it is asked to `wait`, for what would only wait elsewhere once it
-    is encoded may as well wait here, for more to come. `room` is how many bytes of questions are remembered, the
-    latest asked.
+    is encoded may as well wait here, for more to come; it is given what tells how many wait here. `room` is how many
+    bytes of questions are remembered, the latest asked.
     """
 
     def __init__(
-        self, encoder: Encoder, wait: Callable[[], object] = lambda: None, *, tokens: bool, room: int = ROOM
+        self,
+        encoder: Encoder,
+        wait: Callable[[Callable[[], int]], object] = lambda _: None,
+        *,
+        tokens: bool,
+        room: int = ROOM,
     ) -> None:
         self._encoder = encoder
         self._wait = wait
@@ -93,12 +98,15 @@ class Batching:
     def _run(self) -> None:
         """Encode until nobody waits."""
         while True:
-            self._wait()
             with self._lock:
-                batch = self._next()
-                if not batch:
+                if not self._waiting:
                     self._busy = False
                     return
+            self._wait(lambda: len(self._waiting))
+            with self._lock:
+                batch = self._next()
+            if not batch:  # nobody waits for them any longer
+                continue
             try:
                 told = self._together(batch)
             except BaseException as error:

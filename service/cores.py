@@ -1,7 +1,7 @@
 """The cores on which searches are ranked."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from service import deadline
@@ -12,8 +12,10 @@ PATIENCE = 0.1
 
 
 class Cores:
-    """So many cores, each lent to one search at a time: more threads at once only take the interpreter from each other,
-    half as many searches a second.
+    """So many cores, each lent to one search at a time: more threads at once only take the interpreter from each other.
+
+    A service of two cores lends one, for the other has the encoder and the event loop: of two searches at once each
+    takes twice as long, and the questions after them are encoded later (benchmarks/results.md).
     """
 
     def __init__(self, count: int) -> None:
@@ -41,10 +43,13 @@ class Cores:
         finally:
             self._take(None)
 
-    def wait_for_room(self) -> None:
-        """Wait until fewer searches wait for a core than there are cores, but no longer than `PATIENCE`."""
+    def wait_for_room(self, asked: Callable[[], int]) -> None:
+        """Wait until no more searches wait for a core than questions do to be encoded, but no longer than `PATIENCE`.
+
+        So half of those who ask are searched while the other half is encoded, and no core waits for the other.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting < self._count, PATIENCE)
+            self._changed.wait_for(lambda: self._waiting <= asked(), PATIENCE)
 
     def _take(self, seconds: float | None) -> bool:
         with self._changed:

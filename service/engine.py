@@ -171,7 +171,7 @@ class Engine:
         self.encoder = encoder
         self.library = library
         self.reranking = reranking
-        self._cores = Cores(cores())
+        self._cores = Cores(max(1, cores() - 1))
         tokens = self._compared() is not None
         self._batching = Batching(encoder, self._cores.wait_for_room, tokens=tokens, room=query_cache_bytes)
         self._sentences = SentencesKept(encoder)

@@ -66,7 +66,7 @@ def test_a_passage_without_tokens_has_no_score(space: TokenSpace, kept: list[Tok
 
 
 def test_the_nearest_of_a_passages_tokens_is_what_it_scores_by(space: TokenSpace, kept: list[Tokens]) -> None:
-    """How near each token is, to the last bit the same whatever passages are told together, and right to half a step."""
+    """How near each token is, the same to the last bit whatever passages come together, and nearly exact."""
     query = units(3, 21, WIDTH)
     near = cosines(query, kept)
 

@@ -137,9 +137,15 @@ def test_what_nobody_waits_for_any_longer_is_not_encoded() -> None:
 
 
 def test_questions_that_come_while_there_is_no_room_are_encoded_together() -> None:
-    """What is encoded would only wait for a core: until there is one, others join."""
+    """What is encoded would only wait for a core: until there is one, others join, and how many do is told."""
     encoder, room = Gate(), threading.Event()
-    batching = Batching(encoder, room.wait, tokens=False)
+    told: list[int] = []
+
+    def wait(asked: Callable[[], int]) -> None:
+        assert room.wait(20)
+        told.append(asked())
+
+    batching = Batching(encoder, wait, tokens=False)
     with ThreadPoolExecutor(3) as pool:
         asked = [pool.submit(batching.encode, text) for text in ("water", "river", "bank")]
         wait_until(lambda: len(batching._waiting) == 3)
@@ -147,6 +153,7 @@ def test_questions_that_come_while_there_is_no_room_are_encoded_together() -> No
         room.set()
         assert all(each.result(20).vector.shape == (32,) for each in asked)
     assert [sorted(batch) for batch in encoder.batches] == [["bank", "river", "water"]]
+    assert told == [3]
     batching.close()
 
 

@@ -29,17 +29,18 @@ def test_a_core_that_is_left_meanwhile_is_had_by_another() -> None:
         assert not waiting.done()
 
 
-def test_there_is_room_while_fewer_searches_wait_than_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one core held, nobody waits at first, then one does until the core is given back."""
+def test_there_is_room_while_no_more_wait_for_a_core_than_to_be_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the only core held, one that waits for it holds up whoever encodes for fewer."""
     monkeypatch.setattr("service.cores.PATIENCE", 20)
     cores = Cores(1)
-    cores.wait_for_room()
+    cores.wait_for_room(lambda: 0)
     done = threading.Event()
     with ThreadPoolExecutor(2) as pool:
         with cores.one():
-            cores.wait_for_room()
+            cores.wait_for_room(lambda: 0)
             waiting = pool.submit(held, cores)
             wait_until(lambda: cores._waiting == 1)
+            cores.wait_for_room(lambda: 1)
             room = pool.submit(wait, cores, done)
             assert not done.wait(0.05)
         assert waiting.result(20)
@@ -52,13 +53,13 @@ def test_nobody_waits_for_room_for_long() -> None:
     with ThreadPoolExecutor(1) as pool, cores.one():
         pool.submit(held, cores)
         wait_until(lambda: cores._waiting == 1)
-        cores.wait_for_room()
+        cores.wait_for_room(lambda: 0)
         assert cores._waiting == 1
 
 
 def wait(cores: Cores, done: threading.Event) -> None:
     """Wait for room, and say that there is."""
-    cores.wait_for_room()
+    cores.wait_for_room(lambda: 0)
     done.set()
 
 
