@@ -21,7 +21,7 @@ class Cores:
     def __init__(self, count: int) -> None:
         self._count = count
         self._free = threading.Semaphore(count)
-        self._waiting = 0
+        self._waiting = self._lent = 0
         self._changed = threading.Condition()
 
     @contextmanager
@@ -32,31 +32,41 @@ class Cores:
         try:
             yield
         finally:
-            self._free.release()
+            self._give_back()
 
     @contextmanager
     def lent(self) -> Iterator[None]:
         """Leave the core that is held to another search meanwhile."""
-        self._free.release()
+        self._give_back()
         try:
             yield
         finally:
             self._take(None)
 
     def wait_for_room(self, asked: Callable[[], int]) -> None:
-        """Wait until no more searches wait for a core than questions do to be encoded, but no longer than `PATIENCE`.
+        """Wait until no more searches have a core or wait for one than questions do to be encoded, but no longer than
+        `PATIENCE`.
 
         So half of those who ask are searched while the other half is encoded, and no core waits for the other.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting <= asked(), PATIENCE)
+            self._changed.wait_for(lambda: self._lent + self._waiting <= asked(), PATIENCE)
 
     def _take(self, seconds: float | None) -> bool:
         with self._changed:
             self._waiting += 1
+        taken = False
         try:
-            return self._free.acquire(timeout=seconds)
+            taken = self._free.acquire(timeout=seconds)
+            return taken
         finally:
             with self._changed:
                 self._waiting -= 1
+                self._lent += taken
                 self._changed.notify_all()
+
+    def _give_back(self) -> None:
+        self._free.release()
+        with self._changed:
+            self._lent -= 1
+            self._changed.notify_all()

@@ -29,18 +29,18 @@ def test_a_core_that_is_left_meanwhile_is_had_by_another() -> None:
         assert not waiting.done()
 
 
-def test_there_is_room_while_no_more_wait_for_a_core_than_to_be_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the only core held, one that waits for it holds up whoever encodes for fewer."""
+def test_there_is_room_while_no_more_are_searched_than_are_to_be_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has the only core, and one that waits for it, let two be encoded at once, and one only when both end."""
     monkeypatch.setattr("service.cores.PATIENCE", 20)
     cores = Cores(1)
     cores.wait_for_room(lambda: 0)
     done = threading.Event()
     with ThreadPoolExecutor(2) as pool:
         with cores.one():
-            cores.wait_for_room(lambda: 0)
+            cores.wait_for_room(lambda: 1)
             waiting = pool.submit(held, cores)
             wait_until(lambda: cores._waiting == 1)
-            cores.wait_for_room(lambda: 1)
+            cores.wait_for_room(lambda: 2)
             room = pool.submit(wait, cores, done)
             assert not done.wait(0.05)
         assert waiting.result(20)
