@@ -44,13 +44,16 @@ class Cores:
             self._take(None)
 
     def wait_for_room(self, asked: Callable[[], int]) -> None:
-        """Wait until no more searches have a core or wait for one than questions do to be encoded, but no longer than
-        `PATIENCE`.
+        """Wait until a core is free, or no more searches have one or wait for one than questions do to be encoded.
 
-        So half of those who ask are searched while the other half is encoded, and no core waits for the other.
+        No longer than `PATIENCE`. So half of those who ask are searched while the other half is encoded, and no core waits for the other.
         """
+
+        def room() -> bool:
+            return self._lent < self._count or self._lent + self._waiting <= asked()
+
         with self._changed:
-            self._changed.wait_for(lambda: self._lent + self._waiting <= asked(), PATIENCE)
+            self._changed.wait_for(room, PATIENCE)
 
     def _take(self, seconds: float | None) -> bool:
         with self._changed:

@@ -30,7 +30,7 @@ def test_a_core_that_is_left_meanwhile_is_had_by_another() -> None:
 
 
 def test_there_is_room_while_no_more_are_searched_than_are_to_be_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that has the only core, and one that waits for it, let two be encoded at once, and one only when both end."""
+    """One that has the only core, and one that waits for it, let two be encoded at once, and none before they end."""
     monkeypatch.setattr("service.cores.PATIENCE", 20)
     cores = Cores(1)
     cores.wait_for_room(lambda: 0)
@@ -45,6 +45,19 @@ def test_there_is_room_while_no_more_are_searched_than_are_to_be_encoded(monkeyp
             assert not done.wait(0.05)
         assert waiting.result(20)
         room.result(20)
+
+
+def test_there_is_room_while_a_core_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are searched: what is encoded does not wait for a core then."""
+    monkeypatch.setattr("service.cores.PATIENCE", 20)
+    cores, done = Cores(3), threading.Event()
+    with ThreadPoolExecutor(1) as pool, cores.one(), cores.one():
+        pool.submit(wait, cores, done).result(10)
+        with cores.one():
+            room = pool.submit(wait, cores, done)
+            done.clear()
+            assert not done.wait(0.05)
+        room.result(10)
 
 
 def test_nobody_waits_for_room_for_long() -> None:
