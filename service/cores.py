@@ -46,7 +46,8 @@ class Cores:
     def wait_for_room(self, asked: Callable[[], int]) -> None:
         """Wait until a core is free, or no more searches have one or wait for one than questions do to be encoded.
 
-        No longer than `PATIENCE`. So half of those who ask are searched while the other half is encoded, and no core waits for the other.
+        No longer than `PATIENCE`. So half of those who ask are searched while the other half is encoded, and no core
+        waits for the other.
         """
 
         def room() -> bool:
