@@ -23,6 +23,9 @@ MOST = 32
 ROOM = 64 * 1024 * 1024
 
 
+LATE = "The question was not encoded in the time for this request."
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """A question's vector (dim,) and its token vectors (t, token_dim), None where they are not compared."""
@@ -67,7 +70,14 @@ class Batching:
         self._thread = ThreadPoolExecutor(1, "questions")
 
     def encode(self, text: str, seconds: float | None = None) -> Encoded:
-        """Return a question encoded; raises what the encoder raises, and Overdue where that is not done in `seconds`.
+        """Return a question encoded; raises what the encoder raises, and Overdue where it is not done in `seconds`."""
+        try:
+            return self.submit(text, seconds).result(seconds)
+        except TimeoutError:
+            raise Overdue(LATE) from None
+
+    def submit(self, text: str, seconds: float | None = None) -> "Future[Encoded]":
+        """Return what will tell a question encoded, to others too who ask it; it raises as `encode` does.
 
         What nobody waits for any longer when its turn comes is not encoded.
         """
@@ -75,7 +85,9 @@ class Batching:
         with self._lock:
             if text in self._known:
                 self._known.move_to_end(text)
-                return self._known[text]
+                known: Future[Encoded] = Future()
+                known.set_result(self._known[text])
+                return known
             coming = self._coming.get(text)
             if coming is None:
                 coming = self._coming[text] = Future()
@@ -86,10 +98,7 @@ class Batching:
                     self._busy = True
             elif text in self._wanted:
                 self._wanted[text] = max(until, self._wanted[text])
-        try:
-            return coming.result(seconds)
-        except TimeoutError:
-            raise Overdue("The question was not encoded in the time for this request.") from None
+            return coming
 
     def close(self) -> None:
         """Finish what was begun, and end the thread that encodes."""
@@ -104,8 +113,10 @@ class Batching:
                     return
             self._wait(lambda: len(self._waiting))
             with self._lock:
-                batch = self._next()
-            if not batch:  # nobody waits for them any longer
+                batch, late = self._next()
+            for each in late:
+                each.set_exception(Overdue(LATE))
+            if not batch:
                 continue
             try:
                 told = self._together(batch)
@@ -122,17 +133,18 @@ class Batching:
             for each, encoded in zip(done, told, strict=True):
                 each.set_result(encoded)
 
-    def _next(self) -> list[str]:
-        """Return the next batch of those that somebody waits for; the lock is held."""
+    def _next(self) -> "tuple[list[str], list[Future[Encoded]]]":
+        """Return the next batch of those that somebody waits for, and whom nobody waits for; the lock is held."""
         batch: list[str] = []
+        late: list[Future[Encoded]] = []
         now = time.monotonic()
         while self._waiting and len(batch) < MOST:
             text = self._waiting.popleft()
             if self._wanted.pop(text) > now:
                 batch.append(text)
             else:
-                self._coming.pop(text).set_exception(TimeoutError())
-        return batch
+                late.append(self._coming.pop(text))
+        return batch, late
 
     def _together(self, texts: list[str]) -> list[Encoded]:
         tokens: dict[int, Vectors] = {}

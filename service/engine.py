@@ -1,6 +1,6 @@
 """The order of things: how an article becomes passages that can be found, and how a question becomes an answer.
 
-The two stories are `Engine.add` and `Engine.search`; everything else here serves them. No web, no arguments, no
+The two stories are `Engine.add` and `Engine.searching`; everything else here serves them. No web, no arguments, no
 environment: those are the business of the edges that stand on this module.
 """
 
@@ -58,7 +58,7 @@ from index import (
     generations,
     parse_filter,
 )
-from service import deadline
+from service import batching, deadline
 from service.batching import ROOM, Batching
 from service.cores import Cores
 from service.errors import InvalidRequest
@@ -66,6 +66,7 @@ from service.priority import yielding
 from service.query import Query
 from service.reading import Draft, identity
 from service.reranking import Reranked, Reranking
+from service.stages import Stages, waited
 from service.why import Explanation, Sentences, SentencesKept, Side, explained, sentences_of
 from service.wording import weights
 
@@ -118,8 +119,8 @@ class Answer:
     `relevance` is the probability that the first passage of the whole ranking answers, whatever page this is and
     whatever `min_relevance` leaves out; None where it is not known. `found` tells whether that is at least `LIKELY`:
     False too where nothing was searched, None where it is not known. `stages` tells the seconds of each stage, in their
-    order: reading the question, encoding it, waiting for a core, ranking, re-ranking, finding best sentences, and
-    explaining. `reranked` tells of the order that a re-ranker gave the hits, None where none was asked.
+    order: reading the question, encoding it, waiting for a core, ranking, its language told, re-ranking, finding best
+    sentences, and explaining. `reranked` tells of the order that a re-ranker gave the hits, None where none was asked.
     """
 
     query_language: Guess
@@ -283,7 +284,7 @@ class Engine:
         pending = Counter(article.id for article, _, _ in pool)
         yield from self._keep(pool, encoded, pending, together=self.library.distant)
 
-    def search(
+    def searching(
         self,
         query: str,
         *,
@@ -298,8 +299,8 @@ class Engine:
         facets: bool = False,
         group: Group = "none",
         rerank: bool | None = None,
-    ) -> Answer:
-        """Return the passages that answer `query` best, in whatever language they were written.
+    ) -> Stages[Answer]:
+        """Find the passages that answer `query` best, in whatever language they were written, stage by stage.
 
         A "quoted phrase" in it must occur in a passage, and a -word must not. `languages` and `filter` restrict what is
         searched, so `limit` hits come back whenever that many match.
@@ -312,45 +313,49 @@ class Engine:
         reranking = self._reranking(rerank)
         marks = {"reading": time.perf_counter()}
         asked = Query.read(query)
-        guess = detect(asked.text) if query_language is None else certain(query_language)
+        named = None if query_language is None else certain(query_language)
         where = parse_filter(with_codes(filter), [normalise(language) for language in languages])
         marks["encoding"] = time.perf_counter()
-        question = self._asked(asked.text, guess, ranked=mode in WINDOWED)
+        encoded = yield self._batching.submit(asked.text, deadline.left())
         marks["waiting"] = time.perf_counter()
-        with self._cores.one():
-            marks["ranking"] = time.perf_counter()
-            page = self.library.search(
-                question.vectors[0],
-                guess.probabilities,
-                text=asked.text,
-                tokens=question.tokens[0] if question.tokens else None,
-                phrases=asked.phrases,
-                without=asked.without,
-                limit=limit,
-                where=where,
-                mode=mode,
-                min_relevance=min_relevance,
-                cursor=cursor,
-                group=group,
-            )
-            reranked = None
-            if reranking:
-                marks["reranking"] = time.perf_counter()
-                with self._cores.lent():
-                    reranked = reranking.order(asked.text, page.hits)
-                page = replace(page, hits=reranked.hits)
-            marks["best_sentences"] = time.perf_counter()
-            inner = [each for hit in page.hits for each in hit.inner()]
-            best = self._best_sentences(question, [*page.hits, *inner])
-            own, under = (
-                best[: len(page.hits)],
-                dict(zip([hit.row for hit in inner], best[len(page.hits) :], strict=True)),
-            )
-            marks["explaining"] = time.perf_counter()
-            why: list[Explanation | None] = [None] * len(page.hits)
-            if explain:
-                deadline.check()
-                why = self._explanations(asked, question, page.hits, mode)
+        yield self._cores
+        deadline.check()
+        marks["ranking"] = time.perf_counter()
+        guess = named or detect(asked.text)
+        question = self._asked(asked.text, encoded, guess, ranked=mode in WINDOWED)
+        page = self.library.search(
+            question.vectors[0],
+            guess.probabilities,
+            text=asked.text,
+            tokens=question.tokens[0] if question.tokens else None,
+            phrases=asked.phrases,
+            without=asked.without,
+            limit=limit,
+            where=where,
+            mode=mode,
+            min_relevance=min_relevance,
+            cursor=cursor,
+            group=group,
+        )
+        reranked = None
+        if reranking:
+            marks["reranking"] = time.perf_counter()
+            yield reranking
+            reranked = reranking.order(asked.text, page.hits)
+            page = replace(page, hits=reranked.hits)
+            yield self._cores
+        marks["best_sentences"] = time.perf_counter()
+        inner = [each for hit in page.hits for each in hit.inner()]
+        best = self._best_sentences(question, [*page.hits, *inner])
+        own, under = (
+            best[: len(page.hits)],
+            dict(zip([hit.row for hit in inner], best[len(page.hits) :], strict=True)),
+        )
+        marks["explaining"] = time.perf_counter()
+        why: list[Explanation | None] = [None] * len(page.hits)
+        if explain:
+            deadline.check()
+            why = self._explanations(asked, question, page.hits, mode)
         found = answered(page.best, nothing=cursor is None and not page.hits)
         if cursor is None and found is not False:
             self.library.note(question.vectors, question.languages)
@@ -375,6 +380,8 @@ class Engine:
             stages,
             reranked,
         )
+
+    search = waited(searching)
 
     def similar(
         self,
@@ -401,7 +408,7 @@ class Engine:
         They are those of a search, `index.Library.judge` tells in what they differ.
         """
         guess = detect(query)
-        question = self._asked(query, guess)
+        question = self._asked(query, self._batching.encode(query, deadline.left()), guess)
         kept: dict[int, bytes] = {}
         space = self._compared()
 
@@ -546,6 +553,7 @@ class Engine:
     def close(self) -> None:
         """Close the library; what was acknowledged is on disk already."""
         self._batching.close()
+        self._cores.close()
         if self.reranking:
             self.reranking.close()
         self.library.close()
@@ -556,9 +564,8 @@ class Engine:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _asked(self, text: str, guess: Guess, *, ranked: bool = True) -> Questions:
-        """Encode one question, with others that are asked meanwhile. Its tokens weigh where it is `ranked` by them."""
-        encoded = self._batching.encode(text, deadline.left())
+    def _asked(self, text: str, encoded: batching.Encoded, guess: Guess, *, ranked: bool = True) -> Questions:
+        """Return one question as it is searched. Its tokens weigh where it is `ranked` by them."""
         tokens = None
         if encoded.tokens is not None:
             tokens = [self._weighed(text, encoded.tokens) if ranked else QuestionTokens(encoded.tokens)]

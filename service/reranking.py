@@ -1,7 +1,7 @@
 """Hits put in a new order by a cross-encoder, as far as the time for it goes."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooLate
 from dataclasses import dataclass, replace
@@ -15,6 +15,9 @@ from service import deadline
 
 # Passages that are scored together. What has begun is not broken off, so a batch is short.
 BATCH = 4
+
+# Questions whose hits wait to be scored, each within its own time.
+WAITING = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class Reranking:
         self.model = model
         self.seconds = seconds
         self._thread = ThreadPoolExecutor(1, "re-ranking")
+        self._waiting = ThreadPoolExecutor(WAITING, "re-ranked")
 
     def order(self, query: str, hits: Sequence[Hit]) -> Reranked:
         """Return the hits, those that were scored in time first, by their scores, and the others in their own order.
@@ -52,6 +56,10 @@ class Reranking:
         return Reranked(
             found, [float(scores[place]) if place < len(scores) else None for place in order], self.model.name
         )
+
+    def submit(self, work: Callable[[], None]) -> None:
+        """Have work done that waits for scores."""
+        self._waiting.submit(work)
 
     def scores(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the scores of the first texts (m,), as many as there was time for."""
@@ -74,8 +82,9 @@ class Reranking:
         return np.concatenate(done)
 
     def close(self) -> None:
-        """End the thread that scores, without what has not begun."""
+        """End the threads, without what has not begun to be scored."""
         self._thread.shutdown(cancel_futures=True)
+        self._waiting.shutdown()
 
 
 def ranked(hit: Hit, rank: int) -> Hit:

@@ -15,6 +15,9 @@ from service.wire import ArticleIn
 Shape = TypeVar("Shape", bound=BaseModel)
 
 BYTES = "application/octet-stream"
+
+# Bytes of a body that is checked on the event loop: some 30 microseconds.
+SHORT = 4096
 _ARTICLES = TypeAdapter(list[ArticleIn])
 
 
@@ -61,9 +64,10 @@ async def _received(request: Request, limit: int) -> bytes:
 
 
 async def read_one(request: Request, shape: type[Shape], limit: int) -> Shape:
-    """Return the body as `shape`; raises what `parse` raises."""
+    """Return the body as `shape`; raises what `read` and `parse` raise."""
     body = await read(request, limit)
-    return await run_in_threadpool(parse, shape, body)
+    # What a thread takes to be asked is more than what a short one takes to be checked.
+    return parse(shape, body) if len(body) <= SHORT else await run_in_threadpool(parse, shape, body)
 
 
 async def read_articles(request: Request, limit: int) -> tuple[list[ArticleIn], bool]:

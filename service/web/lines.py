@@ -2,7 +2,9 @@
 
 import math
 import threading
+from asyncio import wrap_future
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from contextlib import nullcontext
 from types import MappingProxyType
 from typing import ParamSpec, TypeVar
@@ -43,8 +45,7 @@ class Line:
 
     async def run(self, work: Callable[Given, Answer], *given: Given.args, **named: Given.kwargs) -> Answer:
         """Return what `work` returns, off the event loop; raises Crowded where the line is full, and Overdue."""
-        if self.length >= self._most:
-            raise Crowded(503, f"{self._most} {self._kind} are being answered or wait already; come again in a moment.")
+        self._check()
         self._longer(1)
         turn = threading.Lock()  # whoever takes it first decides: the thread that begins, or the request that leaves
 
@@ -66,6 +67,27 @@ class Line:
         finally:
             if turn.acquire(blocking=False):
                 self._longer(-1)
+
+    async def answer(self, begin: Callable[[], Future[Answer]]) -> Answer:
+        """Return what the future tells that `begin` returns, for which no thread is held; raises Crowded and Overdue.
+
+        It keeps its place until that is told, even where the request's time is over before.
+        """
+        self._check()
+        self._longer(1)
+        try:
+            coming = begin()
+        except BaseException:
+            self._longer(-1)
+            raise
+        coming.add_done_callback(lambda _: self._longer(-1))
+        with move_on_after(deadline.left()):
+            return await wrap_future(coming)
+        raise Overdue(f"The time was over while {self._kind} were being answered.")
+
+    def _check(self) -> None:
+        if self.length >= self._most:
+            raise Crowded(503, f"{self._most} {self._kind} are being answered or wait already; come again in a moment.")
 
     def _longer(self, by: int) -> None:
         with self._lock:

@@ -15,6 +15,7 @@ from service.engine import Engine, with_codes
 from service.errors import InvalidRequest
 from service.reading import Draft
 from service.reading.jsonlines import draft
+from service.stages import Stages, begin
 from service.web import bodies, files, metrics, shapes
 from service.web.access import admit
 from service.web.description import body
@@ -55,8 +56,8 @@ PARAMETERS = {"q": "query", "language": "languages"}
 )
 async def search(request: Request, shared: Shared) -> Response:
     """Return the passages that answer a question, best first."""
-    body = await bodies.read(request, shared.settings.max_body_bytes)
-    return await shared.searches.run(lambda: shaped(answer(shared, bodies.parse(SearchRequest, body))))
+    asked = await bodies.read_one(request, SearchRequest, shared.settings.max_body_bytes)
+    return await shared.searches.answer(lambda: begin(answering(shared, asked)))
 
 
 @router.get("/v1/search", response_model=SearchAnswer, responses=as_responses(422, 503, 504), tags=["search"])
@@ -90,7 +91,7 @@ async def search_by_address(
         "rerank": rerank,
     }
     asked = in_address(request, SearchRequest, given)
-    return await shared.searches.run(lambda: shaped(answer(shared, asked)))
+    return await shared.searches.answer(lambda: begin(answering(shared, asked)))
 
 
 @router.post(
@@ -280,8 +281,8 @@ def counted(shared: State) -> bytes:
     return shared.metrics.text()
 
 
-def answer(shared: State, asked: SearchRequest) -> SearchAnswer:
-    """Ask the engine, and shape what it answers."""
+def answering(shared: State, asked: SearchRequest) -> Stages[Response]:
+    """Ask the engine, and shape what it answers, stage by stage."""
     limit = shared.settings.max_query_chars
     if (found := len(asked.query)) > limit:
         detail = f"A question has at most {limit:,} characters (DRAGOMAN_MAX_QUERY_CHARS), not {found:,}."
@@ -290,7 +291,7 @@ def answer(shared: State, asked: SearchRequest) -> SearchAnswer:
         language(code, f"/languages/{number}")
     if asked.query_language is not None:
         language(asked.query_language, "/query_language")
-    answered = shared.engine.search(
+    answered = yield from shared.engine.searching(
         asked.query,
         limit=asked.limit,
         cursor=asked.cursor,
@@ -308,7 +309,7 @@ def answer(shared: State, asked: SearchRequest) -> SearchAnswer:
     shared.metrics.search_seconds.observe(answered.took_ms / 1000)
     for stage, seconds in answered.stages.items():
         shared.metrics.stage_seconds.labels(stage).observe(seconds)
-    return shapes.answer_out(answered)
+    return shaped(shapes.answer_out(answered))
 
 
 def alike(shared: State, passage_id: str, asked: SimilarRequest) -> SimilarAnswer:

@@ -1,5 +1,6 @@
 import threading
 import time
+from concurrent.futures import Future
 
 import anyio
 import pytest
@@ -114,3 +115,46 @@ def test_what_writes_is_waited_for_once_it_has_begun() -> None:
             assert await line.run(late) == "done"
 
     anyio.run(main)
+
+
+def test_what_no_thread_waits_for_keeps_its_place_until_it_is_told() -> None:
+    """Whoever asks is told in time; the line is full until the future is done, and what that raises is raised."""
+
+    async def main() -> None:
+        line = Line("searches", 1, 1)
+        coming: Future[str] = Future()
+        with deadline.within(0.1), pytest.raises(Overdue):
+            await line.answer(lambda: started(coming))
+        with pytest.raises(Crowded):
+            await line.answer(lambda: coming)
+        coming.set_result("late")
+        assert line.length == 0
+        assert await line.answer(lambda: coming) == "late"
+        broken: Future[str] = Future()
+        broken.set_exception(KeyError("broken"))
+        for _ in range(2):
+            with pytest.raises(KeyError, match="broken"):
+                await line.answer(lambda: broken)
+
+    anyio.run(main)
+
+
+def test_what_does_not_begin_leaves_the_line() -> None:
+    """Its error is raised, and its place is free again."""
+
+    def broken() -> Future[str]:
+        raise KeyError("broken")
+
+    async def main() -> None:
+        line = Line("searches", 1, 1)
+        for _ in range(2):
+            with pytest.raises(KeyError, match="broken"):
+                await line.answer(broken)
+
+    anyio.run(main)
+
+
+def started(coming: Future[str]) -> Future[str]:
+    """Return a future that is not cancelled any more."""
+    coming.set_running_or_notify_cancel()
+    return coming

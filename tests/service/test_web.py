@@ -312,7 +312,7 @@ def test_the_unexpected_is_a_problem_without_a_traceback(
         raise ZeroDivisionError("secret")
 
     with monkeypatch.context() as broken:
-        broken.setattr(toy_engine, "search", fail)
+        broken.setattr(toy_engine.library, "search", fail)
         answer = web.post("/v1/search", json={"query": "water"})
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"
@@ -531,14 +531,14 @@ def test_a_crowd_is_sent_away_with_503_and_told_when_to_come_again(
     """Where as many searches as may are being answered, a further one is refused at once; other requests are not."""
     app = create_app(replace(settings, max_waiting=1), lambda: toy_engine)
     gate, inside = threading.Event(), threading.Event()
-    search = toy_engine.search
+    search = toy_engine.library.search
 
     def slowly(*given: Any, **named: Any) -> Any:
         inside.set()
         assert gate.wait(20)
         return search(*given, **named)
 
-    monkeypatch.setattr(toy_engine, "search", slowly)
+    monkeypatch.setattr(toy_engine.library, "search", slowly)
     with TestClient(app) as web:
         wait_until(lambda: web.get("/readyz").status_code == 200)
         first: list[int] = []
