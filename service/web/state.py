@@ -68,7 +68,7 @@ class State:
         self.audit = Audit(self.settings.audit_path)
         self.tracing = Tracing(self.settings.otlp_endpoint)
         most = self.settings.max_waiting
-        # A search that waits to be encoded with others takes a thread and no core.
+        # A search that waits takes no thread; what is similar takes one each.
         self.searches = Line("searches", most, most, leaving=True)
         self.reads = Line("requests to read", most, READERS, leaving=True)
         self.writes = Line("requests to add or delete", most, WRITERS)
