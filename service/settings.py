@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
@@ -218,10 +219,7 @@ class Settings:
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the service."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return _loopback(self.host)
 
     @property
     def needs_key(self) -> bool:
@@ -283,3 +281,11 @@ def _read(name: str, text: str) -> object:
         return int(text)
     except ValueError:
         raise InvalidSetting(f"{variable(name)} must be a whole number, not {text!r}.") from None
+
+
+@cache
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

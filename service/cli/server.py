@@ -22,6 +22,7 @@ from service.engine import Engine
 from service.keys import Keys
 from service.settings import Settings
 from service.web.app import create_app
+from service.web.heads import BoundedHeads
 from service.web.logs import JSON
 from service.web.rates import Rate
 from service.web.tracing import Tracing
@@ -90,7 +91,12 @@ def _config(settings: Settings, app: Any, **more: Any) -> uvicorn.Config:
     if settings.log_format == "json":
         more["log_config"] = JSON
     return uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=settings.stop_seconds, **more
+        app,
+        http=BoundedHeads,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=settings.stop_seconds,
+        **more,
     )
 
 

@@ -15,6 +15,7 @@ from service.engine import Engine
 from service.reading import Draft, read_path
 from service.settings import Settings
 from service.web.app import create_app
+from service.web.heads import BoundedHeads
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def seeds_address(model: Encoder, tmp_path_factory: pytest.TempPathFactory) -> I
 @contextmanager
 def served(app: FastAPI) -> Iterator[str]:
     """Serve `app` on a free port of the loopback in a thread."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", ws="none"))
+    server = uvicorn.Server(uvicorn.Config(app, http=BoundedHeads, port=0, log_level="critical", ws="none"))
     thread = threading.Thread(target=server.run)
     thread.start()
     wait_until(lambda: server.started and app.state.service.ready)
