@@ -12,22 +12,23 @@ class BoundedHeads(HttpToolsProtocol):
     What is read at one time may hold more: it is here already.
     """
 
-    _head, _begun = 0, True
+    # Bytes of headers without an end; whether headers are to come; whether some ended in what was read last.
+    _head, _coming, _ended = 0, True, False
 
     def data_received(self, data: bytes) -> None:
         """Take what was read."""
-        begun = self._begun
+        coming, self._ended = self._coming, False
         super().data_received(data)
-        self._head = self._head + len(data) if begun and self._begun else 0
+        self._head = self._head + len(data) if coming and self._coming and not self._ended else 0
         if self._head > MOST and not self.transport.is_closing():
             self.send_400_response(f"The headers are over the limit of {MOST:,} bytes.")
 
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
-        self._begun = True
+        self._coming = True
 
     def on_headers_complete(self) -> None:
         """Go over to its body."""
         super().on_headers_complete()
-        self._begun = False
+        self._coming, self._ended = False, True
