@@ -40,13 +40,13 @@ from index.records import (
     Holding,
     LibraryInfo,
     Mode,
-    Page,
     Passage,
     Problem,
     Status,
     cut,
 )
-from index.tokens import QuestionTokens, Tokens, TokenSpace, cosines
+from index.searcher import Page
+from index.tokens import QuestionTokens, Tokens, TokenSpace, nearest_within
 from index.transfer import AnyLibrary, Origin, differing, giving, take
 from index.warmth import Sums
 
@@ -62,7 +62,6 @@ __all__ = [
     "Page",
     "Passage",
     "Problem",
-    "cosines",
     "cut",
     # the library
     "AnyLibrary",
@@ -78,6 +77,7 @@ __all__ = [
     "QuestionTokens",
     "TokenSpace",
     "Tokens",
+    "nearest_within",
     # backups
     "Manifest",
     "backup",

@@ -1,9 +1,11 @@
 """What is known of passages by row, as it was at one change: what a ranking reads besides the indexes."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+import numpy as np
 
 from index import stories, tables
 from index.changes import Change, Rows
@@ -11,7 +13,8 @@ from index.held import Following, Held
 from index.languages import Languages
 from index.records import Article, Passage
 from index.stories import Told
-from index.tables import Vectors
+from index.tables import Known, Vectors
+from index.tokens import Tokens
 
 
 class Catalogue(Protocol):
@@ -54,7 +57,7 @@ class Catalogue(Protocol):
         """Return the rows of the passages of articles, ascending; an id that is not there has none."""
         ...
 
-    def read(self, rows: Sequence[int]) -> dict[int, tuple[Passage, Article, Vectors]]:
+    def read(self, rows: Sequence[int]) -> Mapping[int, tuple[Passage, Article, Vectors]]:
         """Return passages, their articles, and their raw vectors (dim,), by row."""
         ...
 
@@ -65,15 +68,16 @@ class Catalogue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The catalogue of a library on disk, by a connection that sees the change. Languages and tokens that are in memory
-    are brought up to date as they are asked for.
+    """The catalogue of a library on disk, by a connection that sees the change. What of it is in memory is brought up
+    to date as it is asked for.
     """
 
     connection: sqlite3.Connection
     change: Change
     known: Languages
-    searched: Following
-    sample: Following
+    searched: Following[Tokens]
+    sample: Following[Tokens]
+    shown: Following[Known]
 
     def languages(self, rows: Rows) -> list[str]:
         """Return the language of each row (n,)."""
@@ -107,9 +111,15 @@ class Stored:
         """Return the rows of the passages of articles."""
         return tables.rows_of_articles(self.connection, ids)
 
-    def read(self, rows: Sequence[int]) -> dict[int, tuple[Passage, Article, Vectors]]:
+    def read(self, rows: Sequence[int]) -> dict[int, Known]:
         """Return passages, their articles, and their raw vectors."""
-        return tables.read_rows(self.connection, rows)
+        held = self.shown.at(self.connection, self.change)
+        found = held.of(np.array(rows, np.int64))
+        if unknown := [row for row in rows if row not in found]:
+            read = tables.read_rows(self.connection, unknown)
+            held.keep(read)
+            found |= read
+        return found
 
     def told(self, numbers: Sequence[int]) -> dict[int, Told]:
         """Return by number how articles begin."""

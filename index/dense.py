@@ -2,7 +2,9 @@
 order.
 """
 
+import math
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
@@ -130,10 +132,12 @@ def best(
         found = rows[0][rows[0] >= 0]
         scores = exact(index.vectors(found), query)
         order = np.lexsort((found, -scores))
-        places = [Place(score, row) for score, row in zip(scores[order].tolist(), found[order].tolist(), strict=True)]
-        if wanted < size:
-            certain = float(rough[0, -1]) + SLACK
-            places = [place for place in places if place.score > certain]
-        following = [p for p in places if after is None or (-p.score, p.row) > (-after.score, after.row)]
-        if len(following) >= limit or wanted == size:
-            return following[:limit]
+        least = float(rough[0, -1]) + SLACK if wanted < size else -math.inf
+        places = (
+            Place(score, row)
+            for score, row in zip(scores[order].tolist(), found[order].tolist(), strict=True)
+            if score > least and (after is None or (-score, row) > (-after.score, after.row))
+        )
+        following = list(islice(places, limit))
+        if len(following) == limit or wanted == size:
+            return following

@@ -1,55 +1,70 @@
-"""Token vectors of passages that were lately compared, in memory as they are kept: reading and checking them anew would
-take a tenth of a search.
+"""What was lately read of passages, in memory as it was written: their token vectors, and what hits tell of them. To
+read and check it anew would take a third of a search.
 """
 
 import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from index import changes
 from index.changes import Change, Rows
 from index.tokens import Tokens
 
-# Bytes of token vectors that are held: some 20,000 passages of the default model.
-ROOM = 256 * 1024 * 1024
+
+class Sized(Protocol):
+    """What can be held: it tells, always alike, about how many bytes it takes."""
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes."""
+        ...
 
 
-class Held:
-    """Tokens of passages by row, at one change of the library: those used last. Safe to use from many threads."""
+Value = TypeVar("Value", bound=Sized)
+
+# Bytes of token vectors that are held, and of passages with their articles: some 20,000 passages of the default model.
+ROOM, READ_ROOM = 256 * 1024 * 1024, 128 * 1024 * 1024
+
+
+class ByRow(Generic[Value]):
+    """What was read of passages by row, at one change of the library: what was used last. Safe to use from many
+    threads.
+    """
 
     def __init__(self, room: int = ROOM) -> None:
         self._room = room
         self._lock = threading.Lock()
-        self._known: OrderedDict[int, Tokens] = OrderedDict()
+        self._known: OrderedDict[int, Value] = OrderedDict()
         self._size = 0
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def of(self, rows: Rows) -> dict[int, Tokens]:
-        """Return by row the tokens of those of the rows that are held."""
+    def of(self, rows: Rows) -> dict[int, Value]:
+        """Return by row what is held of these rows."""
         with self._lock:
             found = {row: self._known[row] for row in rows.tolist() if row in self._known}
             for row in found:
                 self._known.move_to_end(row)
         return found
 
-    def keep(self, tokens: Mapping[int, Tokens]) -> None:
+    def keep(self, values: Mapping[int, Value]) -> None:
         """Hold what was read at this change."""
         with self._lock:
-            for row, own in tokens.items():
+            for row, own in values.items():
                 self._drop(row)
                 self._known[row] = own
-                self._size += own.codes.nbytes
+                self._size += own.nbytes
             while self._size > self._room:
                 self._drop(next(iter(self._known)))
 
-    def followed(self, connection: sqlite3.Connection, since: Change) -> "Held":
+    def followed(self, connection: sqlite3.Connection, since: Change) -> "ByRow[Value]":
         """Return what is held as it is at the later change that the connection sees: without what was written or
         removed since, and nothing where the log of changes does not reach back.
         """
-        held = Held(self._room)
+        held: ByRow[Value] = ByRow(self._room)
         if changes.remembers(connection, since):
             with self._lock:
                 held._known, held._size = self._known.copy(), self._size
@@ -63,22 +78,26 @@ class Held:
 
     def _drop(self, row: int) -> None:
         if (own := self._known.pop(row, None)) is not None:
-            self._size -= own.codes.nbytes
+            self._size -= own.nbytes
 
 
-class Following:
+Held: TypeAlias = ByRow[Tokens]
+
+
+class Following(Generic[Value]):
     """What is held, brought along from one change of the library to the next. Safe to use from many threads."""
 
-    def __init__(self) -> None:
-        self._now: tuple[Change | None, Held] = (None, Held())
+    def __init__(self, room: int = ROOM) -> None:
+        self._room = room
+        self._now: tuple[Change | None, ByRow[Value]] = (None, ByRow(room))
 
-    def at(self, connection: sqlite3.Connection, change: Change) -> Held:
+    def at(self, connection: sqlite3.Connection, change: Change) -> ByRow[Value]:
         """Return what was read that is still so at this change, which the connection sees."""
         at, held = self._now
         if at == change:
             return held
         if at is not None and at.number > change.number:
-            return Held()  # another search is ahead of this one: it is not sent back
-        held = Held() if at is None else held.followed(connection, at)
+            return ByRow(self._room)  # another search is ahead of this one: it is not sent back
+        held = ByRow(self._room) if at is None else held.followed(connection, at)
         self._now = change, held
         return held

@@ -30,7 +30,7 @@ from index.searcher import absent
 from index.shelf import Shelf
 from index.store import DATABASE, Store, damage, writable
 from index.tables import Vectors
-from index.tokens import Tokens, TokenSpace
+from index.tokens import TokenSpace
 
 
 class Library(Shelf):
@@ -422,13 +422,6 @@ class Library(Shelf):
                 kept = tables.tokens_of(connection, [each.row for each in stored]) if self.token_space else {}
                 found[article.id] = tables.holding(article, stored, read, kept, self.dim)
         return found
-
-    def tokens(self, rows: Sequence[int]) -> dict[int, Tokens]:
-        """Return by row the tokens that are kept, none of a row without; raises DamagedLibrary."""
-        with self._store.reading() as connection:
-            catalogue = self._catalogue(connection, changes.current(connection))
-            found = self.hybrid.tokens(np.array(rows, np.int64), catalogue, catalogue.held())
-        return dict(zip(rows, found, strict=True))
 
     def article_ids(self, rows: Rows) -> dict[int, str]:
         """Return by row the id of its article."""

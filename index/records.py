@@ -162,19 +162,6 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Hits, best first, and the cursor that asks for those after them; None where there are no more.
-
-    `best` is the relevance of the first passage of the whole ranking, the same on every page and whatever
-    `min_relevance` leaves out; None where it is not known, and where nothing was searched.
-    """
-
-    hits: list[Hit]
-    next_cursor: str | None
-    best: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Count:
     """How many passages, of how many articles, have one value of a facet."""
 

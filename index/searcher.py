@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -23,15 +23,30 @@ from index.held import Held
 from index.hybrid import NEAREST, WINDOW, Asked, Hybrid, Source, Window
 from index.neutral import Neutral
 from index.ranking import WINDOWED, Opening, Ranking
-from index.records import Group, Hit, LibraryInfo, Mode, Page
+from index.records import Group, Hit, LibraryInfo, Mode
 from index.scope import Allowed, among
 from index.tables import Vectors
-from index.tokens import QuestionTokens, TokenSpace
+from index.tokens import QuestionTokens, Tokens, TokenSpace
 from index.warmth import Sums
 
 Answer = TypeVar("Answer")
 Result = TypeVar("Result")
 Given = ParamSpec("Given")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Hits, best first, and the cursor that asks for those after them; None where there are no more.
+
+    `best` is the relevance of the first passage of the whole ranking, the same on every page and whatever
+    `min_relevance` leaves out; None where it is not known, and where nothing was searched. `tokens` are those of all
+    hits' passages by row, where they were asked for and are kept.
+    """
+
+    hits: list[Hit]
+    next_cursor: str | None
+    best: float | None = None
+    tokens: Mapping[int, Tokens] = field(default_factory=dict)
 
 
 def in_one_space(
@@ -220,6 +235,7 @@ class Searcher(ABC):
         phrases: Sequence[str] = (),
         without: Sequence[str] = (),
         group: Group = "none",
+        with_tokens: bool = False,
     ) -> Page:
         """Return the best passages for one query vector (dim,), at most `limit`, after `cursor` if one is
         given.
@@ -227,8 +243,9 @@ class Searcher(ABC):
         `language` holds the probabilities of the query's languages. `text` and `tokens`, the raw token vectors
         (t, token_dim), are what mode `hybrid` needs besides, and mode `lexical` the text. Of `phrases` each must
         occur, and none of the words in `without`. With `group` a hit is the best passage of an article, or of a story,
-        and `limit` counts those. Whatever is added between pages, no hit comes twice and none that
-        was there is left out. Raises InvalidCursor, NotCalibrated, DamagedLibrary.
+        and `limit` counts those. The page has its passages' tokens if it is asked for `with_tokens`. Whatever is added
+        between pages, no hit comes twice and none that was there is left out. Raises InvalidCursor, NotCalibrated,
+        DamagedLibrary.
         """
         where = where or Filter()
         if min_relevance is not None and (mode == "raw" or not self._neutral.calibrated):
@@ -242,7 +259,9 @@ class Searcher(ABC):
         asked = self._asked(vector, language, 0, [text], [tokens] if tokens is not None and mode in WINDOWED else None)
 
         if group != "none":
-            return self._grouped(asked, query, mode, where, limit, after, min_relevance, phrases, without, group, mark)
+            return self._grouped(
+                asked, query, mode, where, limit, after, min_relevance, phrases, without, group, with_tokens, mark
+            )
 
         def ask(source: Source, allowed: Allowed | None) -> Opening:
             ranking = self._ranking(asked, mode, source, allowed)
@@ -250,7 +269,8 @@ class Searcher(ABC):
 
         def read(catalogue: Catalogue, found: Opening) -> Page:
             places = found.places
-            known = catalogue.read([place.row for place in places[:limit]])
+            rows = [place.row for place in places[:limit]]
+            known, kept = catalogue.read(rows), self._tokens(catalogue, rows) if with_tokens else {}
             seen = after.rank if after else 0
             hits = []
             for rank, ((score, row), chance) in enumerate(zip(places[:limit], found.relevance, strict=False), seen + 1):
@@ -258,9 +278,9 @@ class Searcher(ABC):
                 # A sum of float32 can exceed 1 by its last bit, which no cosine does.
                 hits.append(Hit(rank, passage, article, cosine(score), cosine(float(raw @ query)), chance, row))
             if len(places) <= limit:
-                return Page(hits, None, found.best)
+                return Page(hits, None, found.best, kept)
             then = Cursor(places[limit - 1], seen + limit, mark, found.window, found.best)
-            return Page(hits, then.encode(), found.best)
+            return Page(hits, then.encode(), found.best, kept)
 
         return self._consistent(mode, where, ask, read, phrases, without)
 
@@ -361,6 +381,7 @@ class Searcher(ABC):
         phrases: Sequence[str],
         without: Sequence[str],
         group: Group,
+        with_tokens: bool,
         mark: str,
     ) -> Page:
         """Return a page of groups, each as its best hit."""
@@ -372,7 +393,8 @@ class Searcher(ABC):
         def read(catalogue: Catalogue, found: tuple[list[list[Found]], Cursor]) -> Page:
             groups, start = found
             shown = groups[:limit]
-            known = catalogue.read([each.place.row for group in shown for each in group])
+            rows = [each.place.row for group in shown for each in group]
+            known, kept = catalogue.read(rows), self._tokens(catalogue, rows) if with_tokens else {}
             seen = after.rank if after else 0
             hits = []
             for rank, gathered in enumerate(shown, seen + 1):
@@ -383,9 +405,9 @@ class Searcher(ABC):
                     own[row] = Hit(rank, passage, article, *similar, each.relevance, row)
                 hits.append(grouping.told(gathered, own))
             if len(groups) <= limit:
-                return Page(hits, None, start.best)
+                return Page(hits, None, start.best, kept)
             cursor = replace(start, place=shown[-1][0].place, rank=seen + limit, search=mark)
-            return Page(hits, cursor.encode(), start.best)
+            return Page(hits, cursor.encode(), start.best, kept)
 
         return self._consistent(mode, where, ask, read, phrases, without)
 
@@ -442,6 +464,13 @@ class Searcher(ABC):
             return self.hybrid.evidence(asked, rows, source, [None], Held(), late=True), rows
 
         return self._consistent("hybrid", None, ask, itself)
+
+    def _tokens(self, catalogue: Catalogue, rows: Sequence[int]) -> dict[int, Tokens]:
+        """Return by row the tokens that are kept, none of a row without."""
+        if self.token_space is None:
+            return {}
+        found = self.hybrid.tokens(np.array(rows, np.int64), catalogue, catalogue.held())
+        return dict(zip(rows, found, strict=True))
 
     def _queries(self, queries: Vectors, languages: Sequence[Mapping[str, float]], mode: Mode) -> Vectors:
         return queries if mode == "raw" else self._neutral.queries(queries, languages)

@@ -13,7 +13,7 @@ from index.changes import Change, Rows
 from index.dense import DenseIndex, Sizing
 from index.facets import FACETS, Facets
 from index.filters import Filter
-from index.held import Following
+from index.held import READ_ROOM, Following
 from index.hybrid import Hybrid, Source
 from index.languages import Languages
 from index.lexical import Lexical
@@ -26,6 +26,8 @@ from index.scope import Allowed, among
 from index.searcher import Searcher, itself
 from index.selection import Selection
 from index.store import Store
+from index.tables import Known
+from index.tokens import Tokens
 
 Answer = TypeVar("Answer")
 Result = TypeVar("Result")
@@ -44,7 +46,10 @@ class Shelf(Searcher):
         self._sizing = Sizing()
         self._spaces = self._made(self._neutral)
         self._lexical = Lexical(store, keep=True)
-        self._languages, self._held, self._sampled = Languages(), Following(), Following()
+        self._languages = Languages()
+        self._held: Following[Tokens] = Following()
+        self._sampled: Following[Tokens] = Following()
+        self._shown: Following[Known] = Following(READ_ROOM)
 
     def _made(self, neutral: Neutral) -> dict[Literal["dense", "raw"], Space]:
         """Return the spaces in which passages are compared, not yet loaded."""
@@ -98,7 +103,7 @@ class Shelf(Searcher):
         self._lexical.catch_up()
 
     def _catalogue(self, connection: sqlite3.Connection, now: Change) -> Stored:
-        return Stored(connection, now, self._languages, self._held, self._sampled)
+        return Stored(connection, now, self._languages, self._held, self._sampled, self._shown)
 
     def _filtered(self, source: Source, wheres: Sequence[Filter | None]) -> list[Allowed | None]:
         """Return for each filter the rows, ascending, that it lets through; None for all."""

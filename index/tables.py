@@ -6,10 +6,11 @@ is compared with its checksum first; where the two differ, DamagedLibrary says s
 
 import json
 import sqlite3
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from index import changes
 from index.changes import Rows, column
 from index.dates import interval
 from index.errors import DamagedLibrary, InvalidArticle
-from index.records import Article, Holding, Passage
+from index.records import CANONICAL, Article, Holding, Passage
 from index.store import damage
 
 Vectors = NDArray[np.float32]
@@ -26,6 +27,9 @@ Value = TypeVar("Value")
 
 # Passages that are read at once where all are read: some megabytes.
 CHUNK = 4096
+
+# Bytes of the objects that a passage and its article are, without their texts.
+OBJECTS = 1_000
 
 # Values in one statement; SQLite takes 32,766 since 3.32 and took 999 before.
 MANY = 900
@@ -60,6 +64,21 @@ class StoredPassage:
             return self.checksum == checksum(self.id, article_id, span, self.vector)
         except TypeError:  # damage can change a value's type too
             return False
+
+
+class Known(NamedTuple):
+    """What a hit tells of a row: the passage, its article, and its raw vector (dim,)."""
+
+    passage: Passage
+    article: Article
+    vector: Vectors
+
+    @property
+    def nbytes(self) -> int:
+        """Return about how many bytes it takes, the article with it, which passages may share."""
+        metadata = CANONICAL.encode(dict(self.article.metadata))
+        texts = sum(map(sys.getsizeof, (self.passage.text, self.article.text, metadata)))
+        return texts + self.vector.nbytes + OBJECTS
 
 
 def token_checksum(row: int, code: bytes) -> bytes:
@@ -137,8 +156,8 @@ def read_passage(stored: StoredPassage, article: Article) -> Passage:
     return Passage(stored.id, article.id, stored.position, stored.start, stored.end, text)
 
 
-def read_rows(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, tuple[Passage, Article, Vectors]]:
-    """Return passages, their articles and raw vectors (dim,) by row, checked; a row that is not there is damage."""
+def read_rows(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, Known]:
+    """Return what is known of rows, checked; a row that is not there is damage."""
     stored = passages_by_row(connection, rows)
     articles = articles_by_number(connection, {passage.article_number for passage in stored.values()})
     found = {}
@@ -147,7 +166,7 @@ def read_rows(connection: sqlite3.Connection, rows: Sequence[int]) -> dict[int, 
         article = articles.get(passage.article_number) if passage else None
         if passage is None or article is None:
             raise DamagedLibrary(damage(f"Row {row} is in the index and not in the database"))
-        found[row] = (read_passage(passage, article), article, np.frombuffer(passage.vector, "<f4"))
+        found[row] = Known(read_passage(passage, article), article, np.frombuffer(passage.vector, "<f4"))
     return found
 
 

@@ -71,6 +71,11 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.codes)
 
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes that the codes take."""
+        return self.codes.nbytes
+
     def steps(self) -> NDArray[np.int8]:
         """Return the whole numbers (t, width) that the codes stand for."""
         return EIGHTS.take(self.codes.view("<u2")).view(np.int8)
@@ -188,14 +193,21 @@ def nearest(query: Vectors, passages: Sequence[Tokens]) -> Vectors:
     return _compared(query, _filled(passages), _pieces(passages))
 
 
-def cosines(query: Vectors, passages: Sequence[Tokens]) -> list[Vectors]:
-    """Return of each passage how near each of its tokens is to each of the query's (q, width): (t, q)."""
-    if not len(query) or not passages:
-        return [np.zeros((len(passage), 0), np.float32) for passage in passages]
+def nearest_within(query: Vectors, passages: Sequence[Tokens], stretches: Sequence[NDArray[np.integer]]) -> Vectors:
+    """Return the cosine of the nearest token in each stretch to each of the query's (q, width): (stretches, q).
+
+    The stretches (n, 2) of each passage, which has some, are where they begin and end among its tokens; they ascend,
+    and none is empty.
+    """
     packed, step = _packed(query)
-    products = [piece.products(packed)[:, : len(query)] * step for piece in _pieces(passages)]
-    every = np.concatenate([np.zeros((0, len(query)), np.float32), *products])
-    return np.split(every, np.cumsum([len(passage) for passage in passages])[:-1])
+    best = [np.zeros((0, len(query)), np.float32)]
+    for number, piece in enumerate(_pieces(passages)):
+        own = stretches[number * AT_ONCE :][: len(piece.starts)]
+        within = np.concatenate(own) + np.repeat(piece.starts, [len(each) for each in own])[:, None]
+        # Every second part lies between two stretches. A last bound is the end, which reduceat takes for granted.
+        bounds = within.ravel() if within[-1, 1] < len(piece.steps) else within.ravel()[:-1]
+        best.append(np.maximum.reduceat(piece.products(packed), bounds, axis=0)[::2, : len(query)] * step)
+    return np.concatenate(best)
 
 
 @dataclass(frozen=True, slots=True)

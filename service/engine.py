@@ -52,8 +52,8 @@ from index import (
     Passage,
     QuestionTokens,
     Sizing,
+    Tokens,
     TokenSpace,
-    cosines,
     cut,
     generations,
     parse_filter,
@@ -336,6 +336,7 @@ class Engine:
             min_relevance=min_relevance,
             cursor=cursor,
             group=group,
+            with_tokens=question.tokens is not None,
         )
         reranked = None
         if reranking:
@@ -346,7 +347,7 @@ class Engine:
             yield self._cores
         marks["best_sentences"] = time.perf_counter()
         inner = [each for hit in page.hits for each in hit.inner()]
-        best = self._best_sentences(question, [*page.hits, *inner])
+        best = self._best_sentences(question, [*page.hits, *inner], page.tokens)
         own, under = (
             best[: len(page.hits)],
             dict(zip([hit.row for hit in inner], best[len(page.hits) :], strict=True)),
@@ -467,21 +468,15 @@ class Engine:
             without=asked.without,
         )
 
-    def _best_sentences(self, question: Questions, hits: Sequence[Hit]) -> list[tuple[int, int] | None]:
-        """Return for each hit the span of its best sentence in its article's text."""
+    def _best_sentences(
+        self, question: Questions, hits: Sequence[Hit], kept: Mapping[int, Tokens]
+    ) -> list[tuple[int, int] | None]:
+        """Return for each hit the span of its best sentence in its article's text; `kept` are their tokens by row."""
         space = self._compared()
         if space is None or question.tokens is None:
             return [None] * len(hits)
         query = space.query(question.tokens[0].vectors, question.languages[0])
-        kept = self.library.tokens([hit.row for hit in hits])
-        cut = self._sentences.of(hits, kept)
-        several = [hit.row for hit, told in zip(hits, cut, strict=True) if not told.only]
-        near = dict(zip(several, cosines(query, [kept[row] for row in several]), strict=True))
-        found: list[tuple[int, int] | None] = []
-        for hit, told in zip(hits, cut, strict=True):
-            best = told.only or told.best(near[hit.row])
-            found.append(None if best is None else (hit.passage.start + best[0], hit.passage.start + best[1]))
-        return found
+        return self._sentences.best(query, hits, kept)
 
     def _explanations(
         self, asked: Query, question: Questions, hits: Sequence[Hit], mode: Mode

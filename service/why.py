@@ -4,12 +4,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embed import Encoder, Pooled, sentences, shares
-from index import Hit, Tokens
+from index import Hit, Tokens, nearest_within
 from service.wording import Span, words
 
 # Passages whose sentences are remembered: less than a kilobyte each.
@@ -121,60 +122,56 @@ def _means(vectors: NDArray[np.float32], words: Sequence[tuple[Span, list[int]]]
 
 @dataclass(frozen=True, slots=True)
 class Sentences:
-    """The sentences of a passage that have tokens, and of each where its tokens begin and end among the passage's.
-
-    `edges` (2n,) are these bounds one after the other, `tokens` is how many the passage has. Where a passage is `only`
-    one sentence, there is nothing to compare.
+    """The sentences of a passage that have tokens: of each (n, 4) its characters, and its tokens among all `tokens` of
+    the passage. Where that is one sentence there is nothing to compare, and its tokens are not told.
     """
 
-    spans: list[Span]
-    edges: NDArray[np.int64]
+    own: NDArray[np.integer[Any]]
     tokens: int
-    only: Span | None = None
 
     @classmethod
     def of(cls, cut: Sequence[Span], spans: Sequence[Span]) -> "Sentences":
         """Return the sentences with these characters, of a passage whose tokens have the characters `spans`."""
-        edges = np.searchsorted([start for start, _ in spans], np.array(cut, np.int64).reshape(-1, 2))
+        characters = np.array(cut, np.int64).reshape(-1, 2)
+        if len(cut) == 1:
+            return cls(np.pad(characters, ((0, 0), (0, 2))), len(spans))
+        edges = np.searchsorted([start for start, _ in spans], characters)
         there = edges[:, 0] < edges[:, 1]
-        kept = [sentence for sentence, has in zip(cut, there.tolist(), strict=True) if has]
-        return cls(kept, edges[there].ravel(), len(spans), cut[0] if len(cut) == 1 else None)
+        return cls(np.concatenate([characters, edges], axis=1)[there], len(spans))
 
-    @classmethod
-    def read(cls, table: NDArray[np.uint16], tokens: int) -> "Sentences":
-        """Return the sentences of a `table`."""
-        spans = [(start, end) for start, end, *_ in table.tolist()]
-        only = spans[0] if len(spans) == 1 and not table[0, 3] else None
-        return cls(spans, table[:, 2:].astype(np.int64).ravel(), tokens, only)
+    @property
+    def only(self) -> bool:
+        """Tell whether the passage is one sentence."""
+        return len(self.own) == 1 and not self.own[0, 3]
 
     def table(self, tokens: int) -> NDArray[np.int64]:
-        """Return of each sentence its characters and its tokens (n, 4), to be kept with vectors of so many tokens; of
-        none where these are others than it was cut by. An only sentence is told without tokens.
+        """Return the sentences as they are kept with vectors of so many tokens; none where these are others than the
+        passage was cut by.
         """
-        if self.only:
-            return np.array([(*self.only, 0, 0)], np.int64)
-        if not self.spans or tokens != self.tokens:
-            return np.zeros((0, 4), np.int64)
-        return np.concatenate([np.array(self.spans, np.int64), self.edges.reshape(-1, 2)], axis=1)
+        own = self.own if self.only or tokens == self.tokens else self.own[:0]
+        return own.astype(np.int64, copy=False)
 
-    def best(self, cosines: NDArray[np.float32]) -> Span | None:
-        """Return the sentence that answers best; None where there is none to tell.
 
-        Of each of the question's tokens it counts how much nearer its nearest token in a sentence is than those in the
-        passage's other sentences are on average, squared: a name that all of them hold tells nothing, and one that a
-        sentence passes over ("both countries") does not speak against it (benchmarks/results.md).
-        `cosines` (t, q) are those of the passage's tokens with the question's.
-        """
-        if self.only:
-            return self.only
-        if not self.spans or not cosines.shape[1] or len(cosines) != self.tokens:
-            return None
-        # Every second stretch lies between two sentences. A last bound is the end, which reduceat takes for granted.
-        bounds = self.edges[:-1] if self.edges[-1] == self.tokens else self.edges
-        met = np.maximum.reduceat(cosines, bounds, axis=0)[::2]
-        others = (met.sum(axis=0) - met) / max(1, len(met) - 1)
-        told = (np.maximum(met - others, 0) ** 2).sum(axis=1)
-        return self.spans[int(told.argmax())]
+def best(told: Sequence[Sentences], met: NDArray[np.float32]) -> list[Span]:
+    """Return of each passage, of those of its sentences that have tokens, the one that answers best.
+
+    Of each of the question's tokens it counts how much nearer its nearest token in a sentence is than those in the
+    passage's other sentences are on average, squared: a name that all of them hold tells nothing, and one that a
+    sentence passes over ("both countries") does not speak against it (benchmarks/results.md). `met` (sentences, q) are
+    the cosines of the nearest tokens, of one passage's sentences after another's.
+    """
+    counts = np.array([len(each.own) for each in told])
+    ends = np.cumsum(counts)
+    passage = np.repeat(np.arange(len(told)), counts)
+    # One sentence after another, by which the sums of a passage are the same whatever others there are.
+    apart = np.zeros((counts.max(initial=0), len(told), met.shape[1]), np.float32)
+    apart[np.arange(len(met)) - (ends - counts)[passage], passage] = met
+    others = (apart.sum(axis=0)[passage] - met) / np.maximum(1, counts - 1).astype(np.float32)[passage, None]
+    score = (np.maximum(met - others, 0) ** 2).sum(axis=1)
+    return [
+        tuple(each.own[score[end - count : end].argmax(), :2].tolist())
+        for each, count, end in zip(told, counts.tolist(), ends.tolist(), strict=True)
+    ]
 
 
 def sentences_of(encoder: Encoder, text: str, language: str) -> Sentences:
@@ -194,13 +191,30 @@ class SentencesKept:
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[str, str], Sentences] = OrderedDict()
 
-    def of(self, hits: Sequence[Hit], tokens: Mapping[int, Tokens]) -> list[Sentences]:
-        """Return the sentences of each hit's passage, as characters of the passage; `tokens` are theirs by row."""
-        return [self._of(hit, tokens[hit.row]) for hit in hits]
+    def best(self, query: NDArray[np.float32], hits: Sequence[Hit], kept: Mapping[int, Tokens]) -> list[Span | None]:
+        """Return for each hit the span in its article's text of the sentence that answers best; None where there is
+        none to tell. `query` (q, width) are the question's token vectors, `kept` the passages' by row.
+        """
+        tokens = [kept[hit.row] for hit in hits]
+        told = [self._of(*each) for each in zip(hits, tokens, strict=True)]
+        found = {place: tuple(each.own[0, :2].tolist()) for place, each in enumerate(told) if each.only}
+        several = [
+            place
+            for place, each in enumerate(told)
+            if place not in found and len(each.own) and each.tokens == len(tokens[place])
+        ]
+        if several and len(query):
+            cut = [told[place] for place in several]
+            met = nearest_within(query, [tokens[place] for place in several], [each.own[:, 2:] for each in cut])
+            found |= zip(several, best(cut, met), strict=True)
+        return [
+            (hit.passage.start + found[place][0], hit.passage.start + found[place][1]) if place in found else None
+            for place, hit in enumerate(hits)
+        ]
 
     def _of(self, hit: Hit, tokens: Tokens) -> Sentences:
         if tokens.sentences is not None:
-            return Sentences.read(tokens.sentences, len(tokens))
+            return Sentences(tokens.sentences, len(tokens))
         # A passage's id tells its text.
         key = (hit.passage.id, hit.article.language)
         with self._lock:

@@ -95,14 +95,15 @@ class FaissIndex:
         keep = self._alive[:count]
         if allowed is not None:
             keep = keep & np.isin(self._rows[:count], allowed, assume_unique=True)
-        many = int(keep.sum())
+        many = len(self) if allowed is None else int(keep.sum())
         best = min(k, many)
         if best and len(queries):
             near, positions = self._nearest(np.ascontiguousarray(queries, np.float32), best, keep, many)
             rows = self._rows[positions]
             order = np.lexsort((rows, -near), axis=1)
-            scores[:, :best] = np.take_along_axis(near, order, axis=1)
-            found[:, :best] = np.take_along_axis(rows, order, axis=1)
+            query = np.arange(len(queries))[:, None]
+            scores[:, :best] = near[query, order]
+            found[:, :best] = rows[query, order]
         return scores, found
 
     def save(self, stream: BinaryIO) -> None:

@@ -76,7 +76,7 @@ from index.records import (
 from index.scope import Allowed
 from index.searcher import Searcher, absent
 from index.tables import token_checksum
-from index.tokens import Tokens, TokenSpace
+from index.tokens import TokenSpace
 from index.warmth import Side, Sums
 
 Answer = TypeVar("Answer")
@@ -718,12 +718,6 @@ class MilvusLibrary(Searcher):
             return cards.read([row])[row][:2]
 
         return self._again(attempt)
-
-    def tokens(self, rows: Sequence[int]) -> dict[int, Tokens]:
-        """Return by row the tokens that are kept, none of a row without; raises DamagedLibrary."""
-        cards = self._cards(self._ledger.committed())
-        found = self.hybrid.tokens(np.array(rows, np.int64), cards, cards.held())
-        return dict(zip(rows, found, strict=True))
 
     def article_ids(self, rows: Rows) -> dict[int, str]:
         """Return by row the id of its article."""

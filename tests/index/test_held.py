@@ -1,12 +1,12 @@
-"""Token vectors of passages that were lately compared stay in memory as long as they are what the library says."""
+"""What was lately read of passages stays in memory as long as it is what the library says."""
 
 from pathlib import Path
 
 import numpy as np
 
-from index import Library, changes
-from index.held import Held
-from index.tokens import QuestionTokens, Tokens, cosines
+from index import Hit, Library, changes, tables
+from index.held import ByRow, Held
+from index.tokens import QuestionTokens, Tokens, nearest
 from tests.index.samples import article, passages, units
 from tests.index.test_hybrid import DEPTH, FAR, known
 
@@ -72,11 +72,52 @@ def test_a_search_compares_the_tokens_that_are_there_now(folder: Path) -> None:
             )
 
         def similarity() -> float:
-            (hit,) = library.search(units(99, 1, DEPTH)[0], {"en": 1.0}, mode="hybrid", tokens=asked).hits
-            kept = library.tokens([hit.row])[hit.row]
-            return float(cosines(space.query(question, {"en": 1.0}), [kept])[0].diagonal().mean())
+            asking = units(99, 1, DEPTH)[0], {"en": 1.0}
+            page = library.search(*asking, mode="hybrid", tokens=asked, with_tokens=True)
+            kept = page.tokens[page.hits[0].row]
+            return float(nearest(space.query(question, {"en": 1.0}), [kept]).mean())
 
         add("en", 1007)
         assert similarity() > 0.8
         add("bn", 5)
         assert abs(similarity()) < 0.3
+
+
+def test_a_search_shows_what_is_there_now(folder: Path) -> None:
+    """Of an article that was replaced or removed nothing that was read before is shown, of others it is the same."""
+    query = units(1, 1, DEPTH)[0]
+
+    def write(library: Library, id: str, text: str, title: str) -> None:
+        written = article(id, text, title=title)
+        library.add(written, passages(written), {0: query}, {})
+
+    with known(folder) as library:
+
+        def shown() -> dict[str, Hit]:
+            return {hit.article.id: hit for hit in library.search(query, {"en": 1.0}).hits}
+
+        for id in ("a", "b", "c"):
+            write(library, id, f"text of {id}", "first")
+        before = shown()
+        write(library, "a", "text of a", "second")
+        library.delete("b")
+        after = shown()
+
+        assert {id: hit.article.title for id, hit in after.items()} == {"a": "second", "c": "first"}
+        assert after["c"].article is before["c"].article
+        assert after["a"].passage == before["a"].passage
+
+
+def test_passages_that_are_held_take_no_more_room_than_there_is(folder: Path) -> None:
+    """Each counts with all that is known of its article, metadata and all."""
+    with known(folder) as library:
+        for number in range(4):
+            written = article(f"a{number}", "text " * 100, metadata={"all": "m" * 10_000})
+            library.add(written, passages(written), {0: units(number, 1, DEPTH)[0]}, {})
+        with library._store.reading() as connection:
+            read = tables.read_rows(connection, ROWS.tolist())
+    held = ByRow[tables.Known](room=30_000)
+    held.keep(read)
+
+    assert all(10_000 < each.nbytes < 15_000 for each in read.values())
+    assert sorted(held.of(ROWS)) == [3, 4]

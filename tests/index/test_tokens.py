@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 from index.neutral import TokenPriors
-from index.tokens import Stack, Tokens, TokenSpace, cosines, maxsim, nearest, together
+from index.tokens import AT_ONCE, Stack, Tokens, TokenSpace, maxsim, nearest, nearest_within, together
 from tests.index.samples import units
 
 WIDTH, LANGUAGES = 64, ("bn", "en")
@@ -60,20 +60,22 @@ def test_a_passage_without_tokens_has_no_score(space: TokenSpace, kept: list[Tok
     assert np.isnan(maxsim(query, [none, kept[0], none, kept[4]])).tolist() == [True, False, True, False]
     assert np.isnan(maxsim(query, [none])).all()
     assert np.isnan(maxsim(query[:0], kept)).all()
-    assert [each.shape for each in cosines(query, [none, kept[0], none])] == [(0, 5), (len(kept[0]), 5), (0, 5)]
-    assert cosines(query, []) == []
-    assert cosines(query[:0], [kept[0]])[0].shape == (len(kept[0]), 0)
+    assert nearest_within(query, [], []).shape == (0, 5)
 
 
-def test_the_nearest_of_a_passages_tokens_is_what_it_scores_by(space: TokenSpace, kept: list[Tokens]) -> None:
-    """How near each token is, the same to the last bit whatever passages come together, and nearly exact."""
+def test_the_nearest_within_a_stretch_is_of_its_tokens_alone(space: TokenSpace, kept: list[Tokens]) -> None:
+    """Whatever comes before, between and behind; the same to the last bit whatever passages come together."""
     query = units(3, 21, WIDTH)
-    near = cosines(query, kept)
+    passages = [each for each in kept if len(each) > 4] * AT_ONCE
+    ends = [len(each) for each in passages]
+    stretches = [np.array([[0, 1], [1, 3], [4, end - place % 2]]) for place, end in enumerate(ends)]
 
-    np.testing.assert_array_equal(np.stack([each.max(axis=0) for each in near]), nearest(query, kept))
-    for each, passage in zip(near, kept, strict=True):
-        np.testing.assert_array_equal(each, cosines(query, [passage])[0])
-        np.testing.assert_allclose(each, space.restore(passage) @ query.T, atol=0.01)
+    near = nearest_within(query, passages, stretches)
+
+    assert len(passages) > AT_ONCE
+    for place, (each, own) in enumerate(zip(passages, stretches, strict=True)):
+        parts = [Tokens(each.codes[start:end]) for start, end in own.tolist()]
+        np.testing.assert_array_equal(near[3 * place :][:3], nearest(query, parts))
 
 
 def test_a_stack_of_passages_has_the_scores_of_each(space: TokenSpace, kept: list[Tokens]) -> None:

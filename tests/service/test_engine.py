@@ -336,7 +336,7 @@ def test_answered_questions_count_for_the_means_where_warming_is_on(tmp_path: Pa
 
 
 @pytest.mark.model
-def test_a_hit_that_is_replaced_meanwhile_is_told_without_its_best_sentence(
+def test_a_hit_that_is_replaced_meanwhile_is_told_with_its_best_sentence(
     model: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A writer may replace an article after a search has found it: the search answers with what it found."""
@@ -357,7 +357,7 @@ def test_a_hit_that_is_replaced_meanwhile_is_told_without_its_best_sentence(
 
     assert before == (25, 49)
     assert [hit.passage.text for hit in answer.hits] == [draft.text]
-    assert answer.sentences == [None]
+    assert answer.sentences == [before]
 
 
 @pytest.mark.model

@@ -2,54 +2,81 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from embed import Encoder, Pooled
-from service.why import Explanation, Sentences, Side, explained
+from index import Article, Hit, Passage, Tokens
+from service.why import Explanation, Sentences, SentencesKept, Side, best, explained
 from tests.fakes import ToyEncoder
 
 EYE = np.eye(4, dtype=np.float32)
 SENTENCES = [(0, 10), (11, 20)]
 SPANS = [(0, 4), (5, 10), (11, 15), (16, 20)]
 
+# Sentences as they are kept: of each its characters and its tokens, and one that is all.
+TWO = np.array([[0, 10, 0, 2], [11, 20, 2, 4]], np.uint16)
+ONE = np.array([[0, 20, 0, 0]], np.uint16)
+
+
+def met(cut: Sentences, cosines: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the cosines of the nearest tokens in each sentence, by those of all tokens (t, q)."""
+    return np.stack([cosines[start:end].max(axis=0) for *_, start, end in cut.own.tolist()])
+
 
 def test_the_sentence_that_the_question_meets_is_chosen() -> None:
     """Tokens of the question are those of the second sentence, and of the first."""
     cut = Sentences.of(SENTENCES, SPANS)
-    assert cut.best(EYE[:, 2:]) == (11, 20)
-    assert cut.best(EYE[:, :1]) == (0, 10)
+    assert best([cut], met(cut, EYE[:, 2:])) == [(11, 20)]
+    assert best([cut], met(cut, EYE[:, :1])) == [(0, 10)]
+
+
+def test_each_passage_is_told_the_same_whatever_others_are() -> None:
+    """Passages of two to seven sentences, together and alone: by the mean of the others' nearest tokens, squared."""
+    chance = np.random.default_rng(0)
+    spans = [(number, number + 1) for number in range(14)]
+    cut = [Sentences.of(spans[: 2 * count : 2], spans) for count in range(2, 8)]
+    near = [chance.uniform(-0.2, 1, (len(each.own), 5)).astype(np.float32) for each in cut]
+
+    together = best(cut, np.concatenate(near))
+
+    assert together == [best([each], own)[0] for each, own in zip(cut, near, strict=True)]
+    told = [np.maximum(own - (own.sum(axis=0) - own) / (len(own) - 1), 0) for own in near]
+    assert [start // 2 for start, _ in together] == [int((each**2).sum(axis=1).argmax()) for each in told]
 
 
 def test_tokens_between_and_behind_the_sentences_are_of_none() -> None:
-    """The question's token is between two sentences, and behind the last; what little the others share decides."""
-    passage = np.array([[0.1, 0, 0], [1, 0, 0], [0.2, 0, 0], [1, 0, 0]], np.float32)
+    """A sentence without tokens is none, and what is between two sentences, or behind the last, is of neither."""
     cut = Sentences.of([(0, 4), (4, 5), (11, 15)], SPANS)
-    assert cut.spans == [(0, 4), (11, 15)]
-    assert cut.best(passage[:, :1]) == (11, 15)
+    assert cut.own.tolist() == [[0, 4, 0, 1], [11, 15, 2, 3]]
+
+
+def hit(text: str, row: int, start: int = 0) -> Hit:
+    """Return a passage of an article that is found."""
+    passage = Passage(str(row), "a", 0, start, start + len(text), text)
+    return Hit(1, passage, Article("a", " " * start + text, language="en"), 0.5, 0.5, None, row)
 
 
 def test_where_nothing_can_be_told_nothing_is() -> None:
-    """Without tokens, or with tokens of another text, there is no best sentence."""
-    cut = Sentences.of(SENTENCES, SPANS)
-    assert cut.best(EYE[:, :0]) is None
-    assert cut.best(EYE[:3]) is None
-    assert Sentences.of([], SPANS).best(EYE) is None
+    """Without tokens, of the question or the passage, there is no best sentence; where there is only one, it is it."""
+    kept = SentencesKept(ToyEncoder())
+    told = {row: Tokens(np.zeros((4, 2), np.uint8), own) for row, own in enumerate((TWO, TWO[:0], ONE))}
+    hits = [hit("A river rose. It fell.", row, 100) for row in told]
+    query = np.eye(1, 8, dtype=np.float32)
 
-
-def kept(cut: Sentences, tokens: int) -> Sentences:
-    """Return sentences as they are read where they were kept with so many tokens."""
-    return Sentences.read(cut.table(tokens).astype(np.uint16), tokens)
+    assert kept.best(query, hits, told)[1:] == [None, (100, 120)]
+    assert kept.best(query[:0], hits, told) == [None, None, (100, 120)]
+    assert kept.best(query, [], {}) == []
 
 
 def test_sentences_that_were_kept_are_what_they_were() -> None:
-    """They choose alike; of other tokens than they were cut by, and of a passage that is one sentence, likewise."""
+    """None are kept with tokens of another text; of a passage that is one sentence, its characters alone."""
     cut = Sentences.of(SENTENCES, SPANS)
-    assert kept(cut, 4).best(EYE[:, 2:]) == (11, 20)
-    assert kept(cut, 4).best(EYE[:, :1]) == (0, 10)
-    assert kept(cut, 4).best(EYE[:, :0]) is None
-    assert kept(cut, 3).best(EYE[:3]) is None
-    assert kept(Sentences.of([(0, 20)], []), 4).only == (0, 20)
+    assert cut.table(4).tolist() == [[0, 10, 0, 2], [11, 20, 2, 4]]
+    assert cut.table(3).tolist() == []
+    assert Sentences.of([(0, 20)], []).table(4).tolist() == ONE.tolist()
+    assert Sentences(ONE, 4).only
     alone = Sentences.of([(0, 10), (4, 5)], SPANS)
-    assert (kept(alone, 4).spans, kept(alone, 4).only) == (alone.spans, None) == ([(0, 10)], None)
+    assert (alone.only, alone.table(4).tolist()) == (False, [[0, 10, 0, 2]])
 
 
 def toy_side(text: str, offset: float = 0.0, at: int = 0) -> Side:
