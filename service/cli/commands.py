@@ -270,9 +270,9 @@ def search(
             group=_group(group),
         )
     if as_json:
-        from service.web.shapes import answer_out
+        from service.web.shapes import answer_json
 
-        out(answer_out(answer).model_dump_json())
+        out(answer_json(answer).decode())
         return
     print_verdict(answer.relevance, answer.found, answer.hits)
     print_hits(answer.hits, answer.explanations, query)

@@ -309,7 +309,7 @@ def answering(shared: State, asked: SearchRequest) -> Stages[Response]:
     shared.metrics.search_seconds.observe(answered.took_ms / 1000)
     for stage, seconds in answered.stages.items():
         shared.metrics.stage_seconds.labels(stage).observe(seconds)
-    return shaped(shapes.answer_out(answered))
+    return Response(shapes.answer_json(answered), media_type="application/json")
 
 
 def alike(shared: State, passage_id: str, asked: SimilarRequest) -> SimilarAnswer:

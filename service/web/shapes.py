@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from pydantic_core import to_json
+
 import index
 from service.engine import Answer, Outcome
 from service.reranking import Reranked
@@ -15,45 +17,42 @@ from service.wire import (
     Characters,
     CountOut,
     ExplanationOut,
-    GroupOut,
     HitOut,
     OutcomeOut,
     PassageOut,
-    QueryLanguage,
     RerankedOut,
-    SearchAnswer,
     SimilarAnswer,
-    Source,
     Span,
     StatusOut,
     TokenShare,
-    Verdict,
     WordsMet,
 )
 
 
-def answer_out(found: Answer) -> SearchAnswer:
-    """Return an answer in its shape on the wire."""
-    hits: list[HitOut | GroupOut] = [
-        hit_out(*each) if found.group == "none" else group_out(*each, found.inner_sentences)
+def answer_json(found: Answer) -> bytes:
+    """Return an answer as JSON in the shape `SearchAnswer`, without one being made: what is told here is checked by the
+    tests, and to have it checked at each search would take longer than to write it.
+    """
+    hits = [
+        match(*each) if found.group == "none" else group(*each, found.inner_sentences)
         for each in zip(found.hits, found.sentences, found.explanations, strict=True)
     ]
     if found.reranked is not None:
-        hits = [
-            hit.model_copy(update={"rerank_score": None if score is None else round(score, 4)})
-            for hit, score in zip(hits, found.reranked.scores, strict=True)
-        ]
-    return SearchAnswer(
-        query_language=QueryLanguage(
-            code=found.query_language.code, confidence=round(found.query_language.confidence, 4)
-        ),
-        answer=Verdict(found=found.found, relevance=None if found.relevance is None else round(found.relevance, 4)),
-        hits=hits,
-        reranked=None if found.reranked is None else reranked_out(found.reranked),
-        facets=None if found.facets is None else facets_out(found.facets),
-        next_cursor=found.next_cursor,
-        took_ms=round(found.took_ms, 2),
-    )
+        for hit, score in zip(hits, found.reranked.scores, strict=True):
+            hit["rerank_score"] = None if score is None else round(score, 4)
+    told = {
+        "query_language": {
+            "code": found.query_language.code,
+            "confidence": round(found.query_language.confidence, 4),
+        },
+        "answer": {"found": found.found, "relevance": None if found.relevance is None else round(found.relevance, 4)},
+        "hits": hits,
+        "facets": None if found.facets is None else facets_out(found.facets),
+        "reranked": None if found.reranked is None else reranked_out(found.reranked),
+        "next_cursor": found.next_cursor,
+        "took_ms": round(found.took_ms, 2),
+    }
+    return to_json(told)
 
 
 def reranked_out(told: Reranked) -> RerankedOut:
@@ -71,44 +70,46 @@ def facets_out(facets: Mapping[str, Sequence[index.Count]]) -> dict[str, list[Co
 
 def similar_out(hits: Sequence[index.Hit]) -> SimilarAnswer:
     """Return similar passages in their shape on the wire."""
-    return SimilarAnswer(hits=[hit_out(hit, None, None) for hit in hits])
+    return SimilarAnswer(hits=[HitOut(**match(hit, None, None)) for hit in hits])
 
 
-def hit_out(hit: index.Hit, best: tuple[int, int] | None, why: Explanation | None) -> HitOut:
-    """Return a hit in its shape on the wire."""
-    return HitOut(**match(hit, best, why))
-
-
-def group_out(
+def group(
     hit: index.Hit,
     best: tuple[int, int] | None,
     why: Explanation | None,
     inner: Mapping[int, tuple[int, int] | None],
-) -> GroupOut:
-    """Return a group in its shape on the wire; `inner` tells by row the best sentences of the hits under the first."""
+) -> dict[str, Any]:
+    """Return what is told of a group; `inner` tells by row the best sentences of the hits under the first."""
 
-    def passages(of: index.Hit) -> list[HitOut]:
-        return [hit_out(each, inner[each.row], None) for each in of.passages]
+    def passages(of: index.Hit) -> list[dict[str, Any]]:
+        return [match(each, inner[each.row], None) for each in of.passages]
 
-    sources = [Source(**match(each, inner[each.row], None), passages=passages(each)) for each in hit.sources]
-    return GroupOut(**match(hit, best, why), passages=passages(hit), sources=sources)
+    sources = [{**match(each, inner[each.row], None), "passages": passages(each)} for each in hit.sources]
+    return {**match(hit, best, why), "passages": passages(hit), "sources": sources}
 
 
 def match(hit: index.Hit, best: tuple[int, int] | None, why: Explanation | None) -> dict[str, Any]:
-    """Return what is told of every passage that answers."""
+    """Return what is told of every passage that answers, in the order of `HitOut`."""
+    passage, article = hit.passage, hit.article
     return {
         "rank": hit.rank,
-        "passage_id": hit.passage.id,
-        "article_id": hit.article.id,
-        "text": hit.passage.text,
+        "passage_id": passage.id,
+        "article_id": article.id,
+        "title": article.title,
+        "text": passage.text,
+        "language": article.language,
         "relevance": None if hit.relevance is None else round(float(hit.relevance), 4),
         "similarity": round(float(hit.similarity), 6),
         "raw_similarity": round(float(hit.raw), 6),
-        "start": hit.passage.start,
-        "end": hit.passage.end,
-        "best_sentence": None if best is None else characters(best),
+        "start": passage.start,
+        "end": passage.end,
+        "best_sentence": None if best is None else {"start": best[0], "end": best[1]},
         "explanation": None if why is None else explanation_out(why),
-        **about(hit.article),
+        "url": article.url,
+        "source": article.source,
+        "published_at": article.published_at,
+        "metadata": dict(article.metadata),
+        "rerank_score": None,
     }
 
 
@@ -136,7 +137,7 @@ def characters(span: tuple[int, int]) -> Characters:
 
 
 def about(article: index.Article) -> dict[str, Any]:
-    """Return what hits, passages and articles all tell of an article."""
+    """Return what passages and articles both tell of an article."""
     return {
         "title": article.title,
         "language": article.language,
