@@ -20,14 +20,16 @@ class Guard:
     def shared(self) -> Iterator[None]:
         """Hold the lock together with others that share it. Not to be taken twice by one thread."""
         with self._condition:
-            self._condition.wait_for(lambda: not self._alone and not self._waiting)
+            while self._alone or self._waiting:
+                self._condition.wait()
             self._sharing += 1
         try:
             yield
         finally:
             with self._condition:
                 self._sharing -= 1
-                self._condition.notify_all()
+                if self._waiting:
+                    self._condition.notify_all()
 
     @contextmanager
     def alone(self) -> Iterator[None]:

@@ -247,5 +247,5 @@ def offsets(means: Vectors, own: float, common: float) -> Vectors:
 
 def unit(vectors: Vectors) -> Vectors:
     """Return the vectors (n, dim) at length 1; a vector of zeros stays."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    lengths = np.sqrt((vectors * vectors).sum(axis=1, keepdims=True))
     return (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32, copy=False)

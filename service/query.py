@@ -6,6 +6,7 @@ from dataclasses import dataclass
 # Quotation marks as keyboards of many languages have them; an apostrophe is none.
 _QUOTED = re.compile(r'"([^"]+)"|“([^”]+)”|„([^“”]+)[“”]|«([^»]+)»|「([^」]+)」|『([^』]+)』')
 _EXCLUDED = re.compile(r"(?<!\S)[-−–](?=[^\W\d_])(\S+)")
+_MARKS = re.compile(r'["“„«「『–−-]')  # without any of them, all that is written is asked
 _SAID = re.compile(r"\w")
 
 
@@ -30,6 +31,8 @@ class Query:
     @classmethod
     def read(cls, written: str) -> "Query":
         """Read what somebody wrote. Where nothing but exclusions is left, the words mean themselves."""
+        if not _MARKS.search(written):
+            return cls(written, written=written)
         phrases = tuple(
             found for match in _QUOTED.finditer(written) if _SAID.search(found := match[match.lastindex or 0])
         )

@@ -55,7 +55,7 @@ class FaissIndex:
         positions, here = self._positions(rows)
         if not here.all():
             raise KeyError("a row that is not in the index was asked for")
-        return self._view()[positions]
+        return self._view().take(positions, axis=0)
 
     def add(self, rows: Rows, vectors: Vectors) -> None:
         """Add vectors (n, dim) under rows (n,), each row once; a row that is here already gets its new
@@ -89,21 +89,21 @@ class FaissIndex:
 
     def search(self, queries: Vectors, k: int, allowed: Rows | None = None) -> tuple[Vectors, Rows]:
         """Return the k best rows of each query; see `index.dense.DenseIndex.search`."""
-        scores = np.full((len(queries), k), -np.inf, np.float32)
-        found = np.full((len(queries), k), -1, np.int64)
         count = self._index.ntotal
         keep = self._alive[:count]
         if allowed is not None:
             keep = keep & np.isin(self._rows[:count], allowed, assume_unique=True)
         many = len(self) if allowed is None else int(keep.sum())
         best = min(k, many)
+        scores, found = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
         if best and len(queries):
             near, positions = self._nearest(np.ascontiguousarray(queries, np.float32), best, keep, many)
             rows = self._rows[positions]
-            order = np.lexsort((rows, -near), axis=1)
-            query = np.arange(len(queries))[:, None]
-            scores[:, :best] = near[query, order]
-            found[:, :best] = rows[query, order]
+            query, order = np.arange(len(queries))[:, None], np.lexsort((rows, -near), axis=1)
+            scores, found = near[query, order], rows[query, order]
+        if (lacking := k - scores.shape[1]) > 0:
+            scores = np.pad(scores, ((0, 0), (0, lacking)), constant_values=-np.inf)
+            found = np.pad(found, ((0, 0), (0, lacking)), constant_values=-1)
         return scores, found
 
     def save(self, stream: BinaryIO) -> None:
