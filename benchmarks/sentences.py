@@ -3,7 +3,7 @@
     python -m benchmarks.sentences [../shared/bench/flores]
 
 Of each passage of at least two sentences, three to six words in a row of every sentence in one language are held, by
-token vectors, against the sentences of the passage in another. `service.why.Sentences.best` tells by the way marked *.
+token vectors, against the sentences of the passage in another. `service.why.best` tells by the way marked *.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def main() -> None:
         questions: list[tuple[str, int, int]] = []
         for number, (told, _) in encoded(other).items():
             own = sentences(passages[one][number], one)
-            if len(own) != len(told.spans):
+            if len(own) != len(told.own):
                 continue
             for place, (start, end) in enumerate(own):
                 said = passages[one][number][start:end].split()
@@ -86,7 +86,7 @@ def main() -> None:
         for turn, (_, number, place) in enumerate(questions):
             told, tokens = encoded(other)[number]
             found = tokens @ space.query(kept[turn], {one: 1.0}).T
-            met = np.stack([found[start:end].max(axis=0) for start, end in told.edges.reshape(-1, 2)])
+            met = np.stack([found[start:end].max(axis=0) for *_, start, end in told.own.tolist()])
             asked, guessed = asked + 1, guessed + 1 / len(met)
             for way, said_for in ways(met).items():
                 right[way] += int(said_for.argmax()) == place
