@@ -1,9 +1,9 @@
 """Request bodies: read under a limit, refused where they are not JSON, checked off the event loop."""
 
 import json
+from asyncio import timeout
 from typing import Any, TypeVar
 
-from anyio import move_on_after
 from fastapi import Request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -49,18 +49,23 @@ def _media_type(request: Request) -> str:
 
 async def _received(request: Request, limit: int) -> bytes:
     """Return the body; no more than the limit is ever held, whatever the length that the sender tells."""
-    too_large = Malformed(413, f"The body is over the limit of {limit:,} bytes (DRAGOMAN_MAX_BODY_BYTES).")
     length = request.headers.get("content-length", "0")
     if length.isdecimal() and int(length) > limit:
-        raise too_large
+        raise _too_large(limit)
     body = bytearray()
-    with move_on_after(deadline.left()):
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise too_large
-        return bytes(body)
-    raise Malformed(408, "The body did not come in the time that a request has; send less at once.")
+    try:
+        async with timeout(deadline.left()):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise _too_large(limit)
+    except TimeoutError:
+        raise Malformed(408, "The body did not come in the time that a request has; send less at once.") from None
+    return bytes(body)
+
+
+def _too_large(limit: int) -> Malformed:
+    return Malformed(413, f"The body is over the limit of {limit:,} bytes (DRAGOMAN_MAX_BODY_BYTES).")
 
 
 async def read_one(request: Request, shape: type[Shape], limit: int) -> Shape:

@@ -85,7 +85,8 @@ class Current:
         finally:
             with self._lock:
                 self._running[turn] -= 1
-            self._close_unused()
+            if self._before:
+                self._close_unused()
 
     async def after(self, engine: Engine) -> Engine | None:
         """Return the engine that takes over from one that may no longer write, once it is open; None if none does."""

@@ -24,13 +24,12 @@ from service.engine import Engine
 from service.errors import InvalidRequest
 from service.judging import judge
 from service.web import bodies
-from service.web.access import admit
 from service.web.description import body
 from service.web.problems import as_responses
 from service.web.state import State, state
 from service.web.timing import Timed
 
-router = APIRouter(dependencies=[Depends(admit)], route_class=Timed, tags=["models"])
+router = APIRouter(route_class=Timed, tags=["models"])
 Shared = Annotated[State, Depends(state)]
 
 # Texts that are encoded before the time is looked at.

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger("dragoman.requests")
@@ -22,7 +21,10 @@ SECURITY: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
 }
-_GIVEN = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+_GIVEN = re.compile(rb"[\w.:-]{1,64}")
+
+# As ASGI has them: names in small letters.
+_SEALS = [(header.lower().encode(), value.encode()) for header, value in SECURITY.items()]
 
 
 class Envelope:
@@ -39,8 +41,8 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        name = given if _GIVEN.fullmatch(given) else secrets.token_hex(8)
+        given = next((value for header, value in scope["headers"] if header == b"x-request-id"), b"")
+        name = given.decode() if _GIVEN.fullmatch(given) else secrets.token_hex(8)
         state = scope.setdefault("state", {})
         state["request_id"] = name
         token = request_id.set(name)
@@ -50,23 +52,25 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                answered = MutableHeaders(scope=message)
-                for header, value in headers(name).items():
-                    answered.setdefault(header, value)
+                answered = list(message.get("headers", ()))
+                there = {header for header, _ in answered}
+                seals = [(b"x-request-id", name.encode()), *_SEALS]
+                message["headers"] = answered + [seal for seal in seals if seal[0] not in there]
             await send(message)
 
         try:
             await self._app(scope, receive, sealed)
         finally:
             # What is asked for may be in the address, so its template is told and not the address.
-            about = {
-                "method": scope["method"],
-                "route": getattr(scope.get("route"), "path", None),
-                "status": status,
-                "took_ms": round((time.perf_counter() - started) * 1000, 2),
-                "key": state.get("caller"),
-            }
-            log.info("answered", extra={"members": about})
+            if log.isEnabledFor(logging.INFO):
+                about = {
+                    "method": scope["method"],
+                    "route": getattr(scope.get("route"), "path", None),
+                    "status": status,
+                    "took_ms": round((time.perf_counter() - started) * 1000, 2),
+                    "key": state.get("caller"),
+                }
+                log.info("answered", extra={"members": about})
             request_id.reset(token)
 
 

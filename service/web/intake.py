@@ -13,7 +13,6 @@ from service.errors import UnreadableInput
 from service.fetching import Visits, Web
 from service.reading import Draft, Refusal, Skipped, read_bytes
 from service.web import bodies
-from service.web.access import admit
 from service.web.description import body, raw
 from service.web.problems import as_responses
 from service.web.routes import language as check_language
@@ -22,7 +21,7 @@ from service.web.state import State, state
 from service.web.timing import Timed
 from service.wire import FetchRequest, ReadOut, Told
 
-router = APIRouter(dependencies=[Depends(admit)], route_class=Timed)
+router = APIRouter(route_class=Timed)
 Shared = Annotated[State, Depends(state)]
 Found = list[Draft | Refusal | Skipped]
 

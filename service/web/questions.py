@@ -9,7 +9,6 @@ from service.errors import FetchRefused, InvalidRequest
 from service.questions import Book, Match, Question, Webhooks, ask, atom
 from service.questions.feed import MEDIA_TYPE
 from service.web import bodies
-from service.web.access import admit
 from service.web.description import body
 from service.web.problems import as_responses
 from service.web.routes import language, shaped
@@ -17,7 +16,7 @@ from service.web.state import State, state
 from service.web.timing import Timed
 from service.wire import MatchesOut, MatchOut, QuestionOut, QuestionRequest, QuestionsOut
 
-router = APIRouter(dependencies=[Depends(admit)], route_class=Timed)
+router = APIRouter(route_class=Timed)
 Shared = Annotated[State, Depends(state)]
 
 MOST = 1000

@@ -17,7 +17,6 @@ from service.reading import Draft
 from service.reading.jsonlines import draft
 from service.stages import Stages, begin
 from service.web import bodies, files, metrics, shapes
-from service.web.access import admit
 from service.web.description import body
 from service.web.problems import Malformed, as_responses, faults_of, summary
 from service.web.state import State, state
@@ -39,7 +38,7 @@ from service.wire import (
     bounded,
 )
 
-router = APIRouter(dependencies=[Depends(admit)], route_class=Timed)
+router = APIRouter(route_class=Timed)
 Shared = Annotated[State, Depends(state)]
 Asked = TypeVar("Asked", bound=BaseModel)
 
