@@ -57,15 +57,11 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        # What a generated client calls its functions.
-        generate_unique_id_function=lambda route: route.name,
     )
     app.state.service = shared
-    app.include_router(routes.router)
-    app.include_router(intake.router)
-    app.include_router(dialects.router)
-    app.include_router(questions.router)
-    app.include_router(reference.router)
+    for router in (routes.router, intake.router, dialects.router, questions.router, reference.router):
+        # As they are: a router that FastAPI includes is looked through twice for a request.
+        app.router.routes.extend(router.routes)
     app.mount("/page", PageFiles())
     app.add_middleware(InUse, current=shared.current)
     app.add_middleware(CountRequests, metrics=shared.metrics)

@@ -22,6 +22,10 @@ class Timed(APIRoute):
     take longer: the time is that until it begins.
     """
 
+    def __init__(self, *given: Any, **named: Any) -> None:
+        # What a generated client calls its functions.
+        super().__init__(*given, **{**named, "generate_unique_id_function": lambda route: route.name})
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return what answers a request; raises Malformed, as `admit` does or (504) where the time is over before."""
         handle = plain(self.endpoint) or super().get_route_handler()
