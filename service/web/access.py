@@ -7,7 +7,7 @@ from fastapi import Request
 
 from service.keys import Key, Scope
 from service.web.problems import Malformed
-from service.web.state import State, state_of
+from service.web.state import State
 
 # What each route needs, by method and template; None for no key.
 # `/docs` and `/openapi.json` are open beside them. A route that is not here needs admin.
@@ -45,10 +45,11 @@ def needed(method: str, template: str) -> Scope | None:
     return REQUIRED.get((method, template.replace(":path}", "}")), "admin")
 
 
-async def admit(request: Request) -> None:
-    """Let a request in; raises Malformed: 401 without a right key, 403 without the scope, 429 where too many came."""
-    shared = state_of(request)
-    scope = needed(request.method, request.scope["route"].path)
+def admit(request: Request, shared: State, scope: Scope | None) -> None:
+    """Let in a request that needs `scope`.
+
+    Raises Malformed: 401 without a right key, 403 without the scope, 429 where too many came.
+    """
     if scope is None:
         return
     address = f"address {request.client.host if request.client else 'unknown'}"

@@ -65,7 +65,8 @@ def create_app(
     app.mount("/page", PageFiles())
     app.add_middleware(InUse, current=shared.current)
     app.add_middleware(CountRequests, metrics=shared.metrics)
-    app.add_middleware(Traced, tracing=shared.tracing)
+    if shared.tracing.on:
+        app.add_middleware(Traced, tracing=shared.tracing)
     app.add_middleware(Envelope)
     problems.register(app, routes.router, intake.router, dialects.router, questions.router)
     describe(app)
