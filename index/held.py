@@ -1,5 +1,5 @@
-"""What was lately read of passages, in memory as it was written: their token vectors, and what hits tell of them. To
-read and check it anew would take a third of a search.
+"""What was lately read of passages, in memory: their token vectors as they are compared, and what hits tell of them. To
+read, check and unpack it anew would take half of a search.
 """
 
 import sqlite3
@@ -24,7 +24,8 @@ class Sized(Protocol):
 
 Value = TypeVar("Value", bound=Sized)
 
-# Bytes of token vectors that are held, and of passages with their articles: some 20,000 passages of the default model.
+# Bytes of token vectors that are held, as they are compared: some 5,000 passages of the default model. And of passages
+# with their articles: some 20,000.
 ROOM, READ_ROOM = 256 * 1024 * 1024, 128 * 1024 * 1024
 
 

@@ -7,7 +7,6 @@ evidence there is decides their order. Behind the window it goes on by meaning a
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Generic, TypeVar
@@ -163,20 +162,8 @@ class Hybrid:
         # The sample at the last change with its vectors, and those of it that are compared with their token vectors.
         self._near: Remembered[tuple[Written, Vectors]] = Remembered(1)
         self._stacked: Remembered[tuple[Rows, Written, Stack]] = Remembered(1)
-        self._matching: Remembered[Future[Matches]] = Remembered(2 * REMEMBERED)
+        self._matching: Remembered[Matches] = Remembered(2 * REMEMBERED)
         self._usual: Remembered[Background] = Remembered(REMEMBERED)
-        # What other threads tell: which terms match, and how questions find themselves in the sample.
-        self._aside = ThreadPoolExecutor(thread_name_prefix="tokens")
-        self._sampled_late: Remembered[Future[Vectors]] = Remembered(REMEMBERED)
-
-    def begin(self, asked: Asked, source: Source) -> None:
-        """Have words and sounds searched, and the sampled passages' tokens compared, while the caller looks for the
-        nearest passages.
-        """
-        for name in FIELDS if asked.text else ():
-            self._searched(asked.text, name, source)
-        if self._tokens is not None and asked.tokens is not None:
-            self._late(asked, asked.tokens, source)
 
     def windows(
         self, asked: Asked, nearest: Sequence[Rows], alloweds: Sequence[Allowed | None], source: Source, held: Held
@@ -310,16 +297,6 @@ class Hybrid:
         compared = Written.of(sample.rows[places], sample.languages[places].tolist())
         return places, compared, Stack([own for own in tokens if len(own)])
 
-    def _late(self, asked: Asked, tokens: QuestionTokens, source: Source) -> tuple[Rows, Written, Future[Vectors]]:
-        """Return the places of sampled passages, these, and how the question will be found in their tokens (2, n)."""
-        places, written, stack = self._stacked.get(source.change, lambda: self._stack(self.sample(source), source))
-
-        def compared() -> Vectors:
-            return _compared(tokens, stack.nearest(tokens.vectors))
-
-        key = (asked.key, source.change)
-        return places, written, self._sampled_late.get(key, lambda: self._aside.submit(compared))
-
     def _near_to(self, source: Source) -> tuple[Written, Vectors]:
         """Return the sampled passages and their vectors."""
         sample = self.sample(source)
@@ -334,8 +311,8 @@ class Hybrid:
         )
         met, places, compared = np.zeros((2, 0), np.float32), np.zeros(0, np.int64), sample.at(np.zeros(0, np.int64))
         if self._tokens is not None and asked.tokens is not None:
-            places, compared, comparing = self._late(asked, asked.tokens, source)
-            met = comparing.result()
+            places, compared, stack = self._stacked.get(source.change, lambda: self._stack(self.sample(source), source))
+            met = _compared(asked.tokens, stack.nearest(asked.tokens.vectors))
         alike, few = (Usual.of(each, compared, *USUAL_LATE) for each in met)
         late = Followed.of(few, met[1], near[places], compared, meaning)
         return Background(meaning, alike, late, sounds, words)
@@ -365,22 +342,15 @@ class Hybrid:
         best: Vectors = np.stack(scores).max(axis=0)
         return best
 
-    def _searched(self, text: str, name: Field, source: Source) -> Future[Matches]:
-        """Return what will be found of all rows that share terms with a question."""
-        lexicon = source.lexicon
-        k = WHOLE if len(lexicon) <= WHOLE else DEEP
-        return self._matching.get(
-            (text, name, source.change), lambda: self._aside.submit(_scored, text, name, lexicon, k, None)
-        )
-
     def _matches(self, asked: Asked, name: Field, source: Source, allowed: Allowed | None) -> Matches:
         """Return rows that share terms with a question; of a large library, the best of those that are allowed."""
-        lexicon = source.lexicon
-        if not asked.text:
+        lexicon, text = source.lexicon, asked.text
+        if not text:
             return Matches.of(np.zeros(0, np.int64), np.zeros(0, np.float32))
         if allowed is not None and len(lexicon) > WHOLE:
-            return _scored(asked.text, name, lexicon, DEEP, allowed)
-        return self._searched(asked.text, name, source).result()
+            return _scored(text, name, lexicon, DEEP, allowed)
+        k = WHOLE if len(lexicon) <= WHOLE else DEEP
+        return self._matching.get((text, name, source.change), lambda: _scored(text, name, lexicon, k, None))
 
     def _matching_rows(self, asked: Asked, name: Field, source: Source, allowed: Allowed | None) -> Rows:
         """Return the allowed rows that share terms with a question, best first."""
@@ -410,11 +380,6 @@ def bounded(standing: Values) -> Values:
     return held
 
 
-def _failed(value: object) -> bool:
-    """Tell whether a value is one that was to be told by another thread, and was not."""
-    return isinstance(value, Future) and value.done() and value.exception() is not None
-
-
 class Remembered(Generic[Value]):
     """The last so many values that were made, by key."""
 
@@ -426,7 +391,7 @@ class Remembered(Generic[Value]):
     def get(self, key: object, make: Callable[[], Value]) -> Value:
         """Return the value of a key, made where it is not remembered."""
         with self._lock:
-            if key in self._values and not _failed(self._values[key]):
+            if key in self._values:
                 self._values.move_to_end(key)
                 return self._values[key]
         value = make()

@@ -60,25 +60,22 @@ EIGHTS = np.stack([STEPS[np.arange(1 << 16) >> shift & 3] for shift in range(0, 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A passage's token vectors as they are kept: codes (t, width / 4).
+    """A passage's token vectors as they are compared: whole numbers (t, width), and the vectors' lengths (t,).
 
     `sentences` (n, 4) are the passage's, where that is kept: of each its characters, `[start, end)`, and its tokens.
     """
 
-    codes: NDArray[np.uint8]
+    steps: NDArray[np.int8]
+    lengths: Vectors
     sentences: NDArray[np.uint16] | None = None
 
     def __len__(self) -> int:
-        return len(self.codes)
+        return len(self.steps)
 
     @property
     def nbytes(self) -> int:
-        """Return the bytes that the codes take."""
-        return self.codes.nbytes
-
-    def steps(self) -> NDArray[np.int8]:
-        """Return the whole numbers (t, width) that the codes stand for."""
-        return EIGHTS.take(self.codes.view("<u2")).view(np.int8)
+        """Return the bytes that the vectors take."""
+        return self.steps.nbytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +137,10 @@ class TokenSpace:
     def read(self, code: bytes) -> Tokens:
         """Return what `compress` made, to be compared."""
         size = len(code) - self._behind(code)
-        codes = np.frombuffer(code, np.uint8, size).reshape(-1, self.width // 4)
-        if size == len(code):
-            return Tokens(codes)
-        return Tokens(codes, np.frombuffer(code, MARK, offset=size)[:-1].reshape(-1, 4))
+        steps = EIGHTS.take(np.frombuffer(code, "<u2", size // 2)).view(np.int8).reshape(-1, self.width)
+        lengths = np.sqrt(np.asarray(numkong.dot(steps, steps)) if len(steps) else np.zeros(0)).astype(np.float32)
+        sentences = None if size == len(code) else np.frombuffer(code, MARK, offset=size)[:-1].reshape(-1, 4)
+        return Tokens(steps, lengths, sentences)
 
     def _behind(self, code: bytes) -> int:
         """Return how many bytes come behind the tokens."""
@@ -153,7 +150,7 @@ class TokenSpace:
 
     def restore(self, tokens: Tokens) -> Vectors:
         """Return kept token vectors (t, width), unit length."""
-        return unit(tokens.steps().astype(np.float32))
+        return unit(tokens.steps.astype(np.float32))
 
     def sound(self, code: bytes) -> bool:
         """Tell whether bytes can be a passage's tokens."""
@@ -241,8 +238,8 @@ def _pieces(passages: Sequence[Tokens]) -> Iterator[_Piece]:
     filled = [passage for passage in passages if len(passage)]
     for some in (filled[start : start + AT_ONCE] for start in range(0, len(filled), AT_ONCE)):
         counts = np.array([len(passage) for passage in some], np.int64)
-        steps = Tokens(np.concatenate([passage.codes for passage in some])).steps()
-        lengths = np.sqrt(np.asarray(numkong.dot(steps, steps))).astype(np.float32)
+        steps = np.concatenate([passage.steps for passage in some])
+        lengths = np.concatenate([passage.lengths for passage in some])
         yield _Piece(steps, lengths, np.cumsum(counts) - counts)
 
 

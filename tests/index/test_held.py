@@ -46,14 +46,14 @@ def test_those_that_were_used_longest_ago_give_way(folder: Path) -> None:
     """Their bytes stay within the room, however often one is kept."""
     with known(folder) as library:
         own = {row: tokens(library, row) for row in ROWS.tolist()}
-    held = Held(room=3 * own[1].codes.nbytes)
+    held = Held(room=3 * own[1].nbytes)
     for row in (1, 2, 1, 3):
         held.keep({row: own[row]})
     held.of(np.array([1]))
     held.keep({4: own[4]})
 
     assert sorted(held.of(ROWS)) == [1, 3, 4]
-    assert np.array_equal(held.of(ROWS)[4].codes, own[4].codes)
+    assert np.array_equal(held.of(ROWS)[4].steps, own[4].steps)
 
 
 def test_a_search_compares_the_tokens_that_are_there_now(folder: Path) -> None:

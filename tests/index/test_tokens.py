@@ -157,7 +157,7 @@ def test_sentences_are_kept_behind_the_tokens(space: TokenSpace) -> None:
 
     assert read.sentences is not None
     np.testing.assert_array_equal(read.sentences, sentences)
-    np.testing.assert_array_equal(read.codes, space.read(space.compress(tokens, "en")).codes)
+    np.testing.assert_array_equal(read.steps, space.read(space.compress(tokens, "en")).steps)
     assert space.sound(code)
     assert not space.sound(code[:-1])
     assert not space.sound(code + b"\x01")
