@@ -53,9 +53,14 @@ class Written:
         return Written(self.rows[places], self.names, self.places[places])
 
     @cached_property
+    def order(self) -> Rows:
+        """Return the places of the rows in their order."""
+        return np.argsort(self.rows)
+
+    @cached_property
     def ascending(self) -> Rows:
         """Return the rows in their order."""
-        return np.sort(self.rows)
+        return self.rows[self.order]
 
     @cached_property
     def counts(self) -> list[float]:

@@ -120,6 +120,15 @@ class Matches:
             given[here] = self.scores[places[here]]
         return given
 
+    def score_sampled(self, sample: Written) -> Vectors:
+        """Return what `score` does of the passages of a sample, which are many and have been put in order."""
+        given = np.zeros(len(sample.rows), np.float32)
+        if len(given):
+            places = np.minimum(np.searchsorted(sample.ascending, self.by_row), len(given) - 1)
+            here = sample.ascending[places] == self.by_row
+            given[sample.order[places[here]]] = self.scores[here]
+        return given
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -307,7 +316,8 @@ class Hybrid:
         near = vectors @ asked.vector
         meaning = Usual.of(near, sample, *self._neutral.usual(asked.vector, near))
         sounds, words = (
-            Usual.of(self._shared(asked, name, sample.rows, source, [None]), sample, *USUAL_LEXICAL) for name in FIELDS
+            Usual.of(self._matches(asked, name, source, None).score_sampled(sample), sample, *USUAL_LEXICAL)
+            for name in FIELDS
         )
         met, places, compared = np.zeros((2, 0), np.float32), np.zeros(0, np.int64), sample.at(np.zeros(0, np.int64))
         if self._tokens is not None and asked.tokens is not None:

@@ -123,7 +123,7 @@ class TantivyLexicon:
                 kept = among(rows, allowed)
                 rows, scores = rows[kept], scores[kept]
             if whole or (len(rows) >= k and scores[k - 1] > edge):
-                order = np.lexsort((rows, -scores))[:k]
+                order = _ordered(rows, scores)[:k]
                 return rows[order], scores[order]
             limit = min(4 * limit, MOST)
 
@@ -189,6 +189,13 @@ class TantivyLexicon:
         hits: list[tuple[Any, tantivy.DocAddress]] = self._searcher.search(query, limit, count=False).hits
         rows = self._searcher.fast_field_values("row", [address for _, address in hits])
         return np.array(rows, np.int64), np.array([score for score, _ in hits], np.float32)
+
+
+def _ordered(rows: Rows, scores: Scores) -> NDArray[np.int64]:
+    """Return the places of rows whose scores fall, with those of equal scores by row."""
+    # One key for both is sorted several times as fast as two.
+    falls = np.cumsum(np.diff(scores, prepend=scores[:1]) != 0)
+    return np.argsort(falls * (rows.max(initial=0) + 1) + rows)
 
 
 def weight(passages: int, having: int) -> float:
