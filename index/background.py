@@ -6,8 +6,9 @@ are a sample of the library's own; where they are few, the sample of all languag
 model where the library itself is small.
 """
 
+import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self
@@ -63,40 +64,67 @@ class Written:
         return self.rows[self.order]
 
     @cached_property
-    def counts(self) -> list[float]:
+    def number(self) -> dict[str, int]:
+        """Return the place of each name."""
+        return {name: place for place, name in enumerate(self.names)}
+
+    @cached_property
+    def counts(self) -> Values:
         """Return how many are in each language."""
-        counts: list[float] = np.bincount(self.places, minlength=len(self.names)).astype(np.float64).tolist()
-        return counts
+        return np.bincount(self.places, minlength=len(self.names)).astype(np.float64)
+
+    @cached_property
+    def by_language(self) -> list[Rows]:
+        """Return of each language that is there the places of its passages."""
+        return [np.flatnonzero(self.places == place) for place in np.unique(self.places).tolist()]
 
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """What one kind of evidence comes to for one question, over sampled passages.
+    """What evidence comes to for one question, over sampled passages: of one kind, or of several at once, whose values
+    are (kinds, n).
 
-    `sums` holds by language how many passages were sampled, the sum of their values and that of their squares; the row
-    of "" is all of them. `mean` and `deviation` are what is known beforehand. Each level is drawn towards the one above
-    it, the library towards what is known, as if that had been seen `KNOWN_PRIOR` times, and a language towards the
-    library, as if that had been seen `MEAN_PRIOR` and `DEVIATION_PRIOR` times (normal with inverse gamma prior).
+    `sums` (3, ..., languages + 1) holds by language, at the place that is its `number`, how many passages were sampled,
+    the sum of their values and that of their squares, and at the end nothing, for any other language; `whole`
+    (3, ..., 1) are those of all of them. `mean` and `deviation` are what is known beforehand, (kinds, 1) where there
+    are several. Each level is drawn towards the one above it, the library towards what is known, as if that had been
+    seen `KNOWN_PRIOR` times, and a language towards the library, as if that had been seen `MEAN_PRIOR` and
+    `DEVIATION_PRIOR` times (normal with inverse gamma prior).
     """
 
-    sums: dict[str, tuple[float, float, float]]
+    sums: Values
+    whole: Values
+    number: Mapping[str, int]
     rows: Rows
-    mean: float
-    deviation: float
+    mean: Values | float
+    deviation: Values | float
 
     @classmethod
-    def of(cls, values: NDArray[np.float32], passages: Written, mean: float, deviation: float) -> "Usual":
-        """Return what is usual where the sampled passages (n,) have `values` (n,)."""
+    def of(
+        cls, values: NDArray[np.float32], passages: Written, mean: Values | float, deviation: Values | float
+    ) -> "Usual":
+        """Return what is usual where the sampled passages (n,) have `values` (..., n)."""
         seen = values.astype(np.float64)
         squared = seen**2
-        totals, squares = (np.bincount(passages.places, each, len(passages.names)).tolist() for each in (seen, squared))
-        sums = dict(zip(passages.names, zip(passages.counts, totals, squares, strict=True), strict=True))
-        sums[""] = float(len(seen)), float(seen.sum()), float(squared.sum())
-        # The rows are shared by all questions: they are remembered with each.
-        return cls(sums, passages.ascending, mean, deviation)
+        shape, languages = seen.shape[:-1], len(passages.names)
+        kinds = math.prod(shape)
+        bins = (passages.places + languages * np.arange(kinds)[:, None]).ravel()
+        sums = np.zeros((3, *shape, languages + 1))
+        sums[0, ..., :-1] = passages.counts
+        for place, each in ((1, seen), (2, squared)):
+            totals = np.bincount(bins, each.ravel(), kinds * languages)
+            sums[place, ..., :-1] = totals.reshape(*shape, languages)
+        whole = np.stack([np.full(shape, float(seen.shape[-1])), seen.sum(axis=-1), squared.sum(axis=-1)])[..., None]
+        # Numbers and rows are shared by all questions: they are remembered with each.
+        return cls(sums, whole, passages.number, passages.ascending, mean, deviation)
+
+    def kind(self, place: int) -> "Usual":
+        """Return what is usual of one of several kinds."""
+        mean, deviation = (float(np.ravel(each)[place]) for each in (self.mean, self.deviation))
+        return Usual(self.sums[:, place], self.whole[:, place], self.number, self.rows, mean, deviation)
 
     def standing(self, values: NDArray[np.float32], passages: Written) -> Values:
-        """Return how far values (n,) of passages stand out among those of their languages, in deviations."""
+        """Return how far values (..., n) of passages stand out among those of their languages, in deviations."""
         mean, deviation = self.level(values, passages)
         standing: Values = (values.astype(np.float64) - mean) / deviation
         return standing
@@ -108,26 +136,26 @@ class Usual:
         return beyond
 
     def level(self, values: NDArray[np.float32], passages: Written) -> tuple[Values, Values]:
-        """Return mean and deviation (n,) of what is usual for the passages of these values (n,).
+        """Return mean and deviation (..., n) of what is usual for the passages of these values (..., n).
 
         A passage that is in the sample itself is held against the others: in a small library, where all are, an answer
         would else be part of what is usual.
         """
         itself = self._itself(values, passages.rows)
-        sums = np.array([self.sums.get(name, (0.0, 0.0, 0.0)) for name in passages.names]).reshape(-1, 3).T
-        return drawn(sums[:, passages.places] - itself, *self._whole(itself))
+        number = np.array([self.number.get(name, -1) for name in passages.names], np.int64)
+        return drawn(self.sums[..., number[passages.places]] - itself, *self._whole(itself))
 
     def _itself(self, values: NDArray[np.float32], rows: Rows) -> Values:
-        """Return what the passages of these values (n,) are in the sums (3, n)."""
-        given = values.astype(np.float64)
-        inside = among(rows, self.rows) & ~np.isnan(given)
-        own = np.where(inside, given, 0.0)
-        return np.stack([inside.astype(np.float64), own, own**2])
+        """Return what the passages of these values (..., n) are in the sums (3, ..., n)."""
+        itself = np.empty((3, *values.shape))
+        inside = among(rows, self.rows) & ~np.isnan(values)
+        itself[0], itself[1] = inside, np.where(inside, values, 0.0)
+        np.square(itself[1], out=itself[2])
+        return itself
 
     def _whole(self, itself: Values) -> tuple[Values, Values]:
-        """Return mean and deviation (n,) over all languages, without the passages themselves."""
-        whole = np.array(self.sums[""])[:, None] - itself
-        return drawn(whole, self.mean, self.deviation, KNOWN_PRIOR, KNOWN_PRIOR)
+        """Return mean and deviation (..., n) over all languages, without the passages themselves."""
+        return drawn(self.whole - itself, self.mean, self.deviation, KNOWN_PRIOR, KNOWN_PRIOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +180,11 @@ class Followed:
 
         The slope is that within languages, drawn towards the usual one.
         """
-        y, x = values.astype(np.float64), cheap.astype(np.float64)
-        for place in range(len(passages.names)):
-            here = np.flatnonzero(passages.places == place)
-            if len(here):
-                y[here] -= np.add.reduce(y[here]) / len(here)
-                x[here] -= np.add.reduce(x[here]) / len(here)
+        both = np.stack([values, cheap]).astype(np.float64)
+        for here in passages.by_language:
+            own = both.take(here, axis=1)
+            both[:, here] = own - np.add.reduce(own, axis=1, keepdims=True) / len(here)
+        y, x = both
         usual = few.deviation / many.deviation * TOGETHER
         slope = float((x @ y + MEAN_PRIOR * many.deviation**2 * usual) / (x @ x + MEAN_PRIOR * many.deviation**2))
         left = (values - slope * cheap).astype(np.float32)
@@ -179,8 +206,8 @@ def drawn(
     mean_prior: float = MEAN_PRIOR,
     deviation_prior: float = DEVIATION_PRIOR,
 ) -> tuple[Values, Values]:
-    """Return means and deviations (n,) of what has these sums (3, n), drawn towards those given, which weigh as much as
-    so many passages.
+    """Return means and deviations (..., n) of what has these sums (3, ..., n), drawn towards those given, which weigh
+    as much as so many passages.
     """
     count, total, squares = np.maximum(sums[0], 0), sums[1], sums[2]
     spread = np.maximum(squares - total**2 / np.maximum(count, 1), 0)

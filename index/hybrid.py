@@ -149,13 +149,12 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """What is usual for a question, by kind of evidence."""
+    """What is usual for a question: of `first`, meaning, sounds and words at once; and of each by itself."""
 
+    first: Usual
     meaning: Usual
     maxsim: Usual
     late: Followed
-    sounds: Usual
-    words: Usual
 
 
 class Hybrid:
@@ -188,11 +187,13 @@ class Hybrid:
         rows = np.unique(np.concatenate(considered))
         if not len(rows):
             return [Window(each, None) for each in considered]
-        first = self.evidence(asked, rows, source, alloweds, held, late=False)
+        written = Written.of(rows, source.catalogue.languages(rows))
+        first = self._first(asked, written, source, alloweds)
         scores = self.fusion.score(first)
         kept = [each[_best(scores[np.searchsorted(rows, each)], each, WINDOW)] for each in considered]
         every, rows = rows, np.unique(np.concatenate(kept))
-        whole = self._with_tokens(first.at(np.searchsorted(every, rows)), asked, rows, source, held)
+        places = np.searchsorted(every, rows)
+        whole = self._with_tokens(first.at(places), asked, written.at(places), source, held)
         scores = self.fusion.score(whole)
         judged = len(source.lexicon) <= WHOLE or all(allowed is None for allowed in alloweds)
         windows = []
@@ -264,28 +265,35 @@ class Hybrid:
         self, asked: Asked, rows: Rows, source: Source, alloweds: Sequence[Allowed | None], held: Held, *, late: bool
     ) -> Evidence:
         """Return what speaks for these rows, each allowed by a filter; without `late`, MaxSim is left open."""
-        usual = self.usual(asked, source)
         passages = Written.of(rows, source.catalogue.languages(rows))
+        found = self._first(asked, passages, source, alloweds)
+        return self._with_tokens(found, asked, passages, source, held) if late else found
+
+    def _first(self, asked: Asked, passages: Written, source: Source, alloweds: Sequence[Allowed | None]) -> Evidence:
+        """Return what speaks for these passages, but for their tokens."""
+        rows = passages.rows
         near = similarity(asked, rows, source)
+        shared = [self._shared(asked, name, rows, source, alloweds) for name in FIELDS]
+        standing = self.usual(asked, source).first.standing(np.stack([near, *shared]), passages)
+        sounds, words = bounded(standing[1:])
         nothing = np.full(len(rows), np.nan)
-        found = Evidence(
+        return Evidence(
             near.astype(np.float64),
             nothing,
-            usual.meaning.standing(near, passages),
+            standing[0],
             nothing,
             nothing,
-            bounded(usual.sounds.standing(self._shared(asked, "sounds", rows, source, alloweds), passages)),
-            bounded(usual.words.standing(self._shared(asked, "words", rows, source, alloweds), passages)),
+            sounds,
+            words,
             asked.speaks(passages),
         )
-        return self._with_tokens(found, asked, rows, source, held) if late else found
 
-    def _with_tokens(self, evidence: Evidence, asked: Asked, rows: Rows, source: Source, held: Held) -> Evidence:
-        """Return the evidence with what the tokens of these rows say besides, where there are any."""
+    def _with_tokens(self, evidence: Evidence, asked: Asked, passages: Written, source: Source, held: Held) -> Evidence:
+        """Return the evidence with what the tokens of these passages say besides, where there are any."""
         if self._tokens is None or asked.tokens is None:
             return evidence
-        met = _compared(asked.tokens, nearest(asked.tokens.vectors, self.tokens(rows, source.catalogue, held)))
-        passages = Written.of(rows, source.catalogue.languages(rows))
+        kept = self.tokens(passages.rows, source.catalogue, held)
+        met = _compared(asked.tokens, nearest(asked.tokens.vectors, kept))
         near = evidence.similarity.astype(np.float32)
         compared, late, beyond = _standing(met, self.usual(asked, source), near, passages)
         return replace(evidence, maxsim=compared, late=late, beyond=beyond)
@@ -314,18 +322,16 @@ class Hybrid:
     def _measured(self, asked: Asked, source: Source) -> Background:
         sample, vectors = self._near.get(source.change, lambda: self._near_to(source))
         near = vectors @ asked.vector
-        meaning = Usual.of(near, sample, *self._neutral.usual(asked.vector, near))
-        sounds, words = (
-            Usual.of(self._matches(asked, name, source, None).score_sampled(sample), sample, *USUAL_LEXICAL)
-            for name in FIELDS
-        )
+        shared = [self._matches(asked, name, source, None).score_sampled(sample) for name in FIELDS]
+        known = np.array([self._neutral.usual(asked.vector, near), USUAL_LEXICAL, USUAL_LEXICAL])
+        first = Usual.of(np.stack([near, *shared]), sample, known[:, :1], known[:, 1:])
+        meaning = first.kind(0)
         met, places, compared = np.zeros((2, 0), np.float32), np.zeros(0, np.int64), sample.at(np.zeros(0, np.int64))
         if self._tokens is not None and asked.tokens is not None:
             places, compared, stack = self._stacked.get(source.change, lambda: self._stack(self.sample(source), source))
             met = _compared(asked.tokens, stack.nearest(asked.tokens.vectors))
         alike, few = (Usual.of(each, compared, *USUAL_LATE) for each in met)
-        late = Followed.of(few, met[1], near[places], compared, meaning)
-        return Background(meaning, alike, late, sounds, words)
+        return Background(first, meaning, alike, Followed.of(few, met[1], near[places], compared, meaning))
 
     def tokens(self, rows: Rows, catalogue: Catalogue, held: Held) -> list[Tokens]:
         """Return the tokens of each row as they are kept; of a row that has none, none."""

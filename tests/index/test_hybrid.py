@@ -1,6 +1,5 @@
 import sqlite3
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -270,13 +269,14 @@ def test_relevance_is_the_same_on_every_page_and_for_any_limit(folder: Path) -> 
         assert {hit.article.id for hit in enough} == {id for id, each in many.items() if each and each >= least}
 
 
-def test_what_failed_in_another_thread_is_asked_again() -> None:
+def test_what_failed_is_asked_again() -> None:
     """A search of words that failed once is no answer for the next question."""
-    remembered: Remembered[Future[int]] = Remembered(2)
-    failed, told = Future[int](), Future[int]()
-    failed.set_exception(ValueError("the file is gone"))
-    told.set_result(3)
+    remembered: Remembered[int] = Remembered(2)
 
-    assert remembered.get("key", lambda: failed) is failed
-    assert remembered.get("key", lambda: told).result() == 3
-    assert remembered.get("key", lambda: failed).result() == 3
+    def fail() -> int:
+        raise ValueError("the file is gone")
+
+    with pytest.raises(ValueError, match="gone"):
+        remembered.get("key", fail)
+    assert remembered.get("key", lambda: 3) == 3
+    assert remembered.get("key", fail) == 3
