@@ -74,7 +74,7 @@ def test_the_nearest_within_a_stretch_is_of_its_tokens_alone(space: TokenSpace, 
 
     assert len(passages) > AT_ONCE
     for place, (each, own) in enumerate(zip(passages, stretches, strict=True)):
-        parts = [Tokens(each.codes[start:end]) for start, end in own.tolist()]
+        parts = [Tokens(each.steps[start:end], each.lengths[start:end]) for start, end in own.tolist()]
         np.testing.assert_array_equal(near[3 * place :][:3], nearest(query, parts))
 
 
