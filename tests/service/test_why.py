@@ -59,7 +59,10 @@ def hit(text: str, row: int, start: int = 0) -> Hit:
 def test_where_nothing_can_be_told_nothing_is() -> None:
     """Without tokens, of the question or the passage, there is no best sentence; where there is only one, it is it."""
     kept = SentencesKept(ToyEncoder())
-    told = {row: Tokens(np.zeros((4, 2), np.uint8), own) for row, own in enumerate((TWO, TWO[:0], ONE))}
+    told = {
+        row: Tokens(np.ones((4, 8), np.int8), np.ones(4, np.float32), own)
+        for row, own in enumerate((TWO, TWO[:0], ONE))
+    }
     hits = [hit("A river rose. It fell.", row, 100) for row in told]
     query = np.eye(1, 8, dtype=np.float32)
 
