@@ -21,6 +21,8 @@ WRONG = (
 )
 LONGEST = 8000
 
+COMPACT = json.JSONEncoder(separators=(",", ":"))
+
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
@@ -41,7 +43,7 @@ class Cursor:
     def encode(self) -> str:
         """Return the cursor as text: base64url of JSON, the score to its last bit."""
         members = [self.place.score.hex(), self.place.row, self.rank, self.search, self.window, self.best, self.groups]
-        told = json.dumps(members, separators=(",", ":"))
+        told = COMPACT.encode(members)
         return base64.urlsafe_b64encode(told.encode()).decode().rstrip("=")
 
     @classmethod

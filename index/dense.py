@@ -19,6 +19,9 @@ Rows = NDArray[np.int64]
 # 2**-24 in the worst case); a score this far below another is below it however it is summed.
 SLACK = 1e-5
 
+# Places that are looked at beyond those asked for, among which the last of these is mostly told from what comes behind.
+BEYOND = 16
+
 
 class Searched(Protocol):
     """Rows (positive numbers) and their unit vectors, to be searched."""
@@ -125,9 +128,10 @@ def best(
     and none of the list is skipped; what it missed within the list stays missed behind it.
     """
     size = len(index) if allowed is None else len(allowed)
-    wanted = seen + limit
+    # On later pages more may lie before the place than was seen: what was added since.
+    wanted = (limit if after is None else 2 * (seen + limit)) + BEYOND
     while True:
-        wanted = min(2 * wanted + 16, size)
+        wanted = min(wanted, size)
         rough, rows = index.search(query[None], wanted, allowed)
         found = rows[0][rows[0] >= 0]
         scores = exact(index.vectors(found), query)
@@ -141,3 +145,4 @@ def best(
         following = list(islice(places, limit))
         if len(following) == limit or wanted == size:
             return following
+        wanted *= 2
