@@ -11,6 +11,7 @@ from service.errors import Overdue
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
+Taken = TypeVar("Taken", contravariant=True)
 
 
 class Threads(Protocol):
@@ -25,14 +26,24 @@ class Threads(Protocol):
 Stages = Generator["Future[Any] | Threads", Any, Result]
 
 
-def begin(stages: Stages[Result]) -> "Future[Result]":
-    """Begin the stages here, and return what will tell their result, or what they raise.
+class Told(Protocol[Taken]):
+    """Where the result goes, or what is raised instead: a future of `concurrent.futures`, or of an event loop."""
+
+    def set_result(self, result: Taken, /) -> object:
+        """Take the result."""
+        ...
+
+    def set_exception(self, exception: BaseException, /) -> object:
+        """Take what was raised."""
+        ...
+
+
+def begin(stages: Stages[Result], result: Told[Result]) -> None:
+    """Begin the stages here, and have `result` told what they come to, from whichever thread that is.
 
     Behind a future they go on wherever that is told, so they ask for threads next; all see the context of the caller,
     which holds the time for the request. Once begun they are not cancelled.
     """
-    result: Future[Result] = Future()
-    result.set_running_or_notify_cancel()
     context = copy_context()
 
     def go_on(step: Callable[..., Any], *given: object) -> None:
@@ -58,7 +69,6 @@ def begin(stages: Stages[Result]) -> "Future[Result]":
             go_on(stages.send, future.result())
 
     go_on(next, stages)
-    return result
 
 
 def waited(stages: Callable[Given, Stages[Result]]) -> Callable[Given, Result]:
@@ -66,8 +76,10 @@ def waited(stages: Callable[Given, Stages[Result]]) -> Callable[Given, Result]:
 
     @wraps(stages)
     def waiting(*given: Given.args, **named: Given.kwargs) -> Result:
+        result: Future[Result] = Future()
+        begin(stages(*given, **named), result)
         try:
-            return begin(stages(*given, **named)).result(deadline.left())
+            return result.result(deadline.left())
         except TimeoutError:
             raise Overdue("It was not done in the time for this request.") from None
 

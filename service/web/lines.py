@@ -2,12 +2,11 @@
 
 import math
 import threading
-from asyncio import wrap_future
+from asyncio import Future, get_running_loop, timeout
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from types import MappingProxyType
-from typing import ParamSpec, TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
 from anyio import CapacityLimiter, move_on_after, to_thread
 
@@ -17,6 +16,7 @@ from service.web.problems import Malformed
 
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
+Told = TypeVar("Told")
 
 
 class Crowded(Malformed):
@@ -68,22 +68,20 @@ class Line:
             if turn.acquire(blocking=False):
                 self._longer(-1)
 
-    async def answer(self, begin: Callable[[], Future[Answer]]) -> Answer:
-        """Return what the future tells that `begin` returns, for which no thread is held; raises Crowded and Overdue.
+    async def answer(self, begin: Callable[["Coming[Answer]"], None]) -> Answer:
+        """Return what will be told to what `begin` is given, for which no thread is held; raises Crowded and Overdue.
 
         It keeps its place until that is told, even where the request's time is over before.
         """
         self._check()
         self._longer(1)
+        coming: Coming[Answer] = Coming(lambda: self._longer(-1))
+        begin(coming)
         try:
-            coming = begin()
-        except BaseException:
-            self._longer(-1)
-            raise
-        coming.add_done_callback(lambda _: self._longer(-1))
-        with move_on_after(deadline.left()):
-            return await wrap_future(coming)
-        raise Overdue(f"The time was over while {self._kind} were being answered.")
+            async with timeout(deadline.left()):
+                return await coming.future
+        except TimeoutError:
+            raise Overdue(f"The time was over while {self._kind} were being answered.") from None
 
     def _check(self) -> None:
         if self.length >= self._most:
@@ -92,3 +90,25 @@ class Line:
     def _longer(self, by: int) -> None:
         with self._lock:
             self.length += by
+
+
+class Coming(Generic[Answer]):
+    """An answer that is on its way to the event loop, from whichever thread tells it; `then` is called there first."""
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        self._then = then
+        self._loop = get_running_loop()
+        self.future: Future[Answer] = self._loop.create_future()
+
+    def set_result(self, result: Answer) -> None:
+        """Tell the answer."""
+        self._tell(self.future.set_result, result)
+
+    def set_exception(self, exception: BaseException) -> None:
+        """Tell what was raised instead."""
+        self._tell(self.future.set_exception, exception)
+
+    def _tell(self, tell: Callable[[Told], None], told: Told) -> None:
+        self._then()
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits
+            self._loop.call_soon_threadsafe(lambda: None if self.future.done() else tell(told))

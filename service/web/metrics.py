@@ -1,6 +1,8 @@
 """Prometheus numbers of a running service: requests, time spent on searches, how much the library holds."""
 
 import time
+from collections.abc import Mapping
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -26,13 +28,13 @@ class Metrics:
             ["method", "route", "status"],
             registry=self._registry,
         )
-        self.search_seconds = Histogram(
+        self._search_seconds = Histogram(
             "dragoman_search_seconds",
             "Time of a search inside the engine, encoding included",
             buckets=BUCKETS,
             registry=self._registry,
         )
-        self.stage_seconds = Histogram(
+        stage_seconds = Histogram(
             "dragoman_stage_seconds",
             "Time of a search in each stage: reading the question, encoding (with others, so the wait for them too), "
             "waiting for a core, ranking, best_sentences, explaining and counting",
@@ -40,6 +42,7 @@ class Metrics:
             buckets=BUCKETS,
             registry=self._registry,
         )
+        self._stage_seconds = cache(stage_seconds.labels)
         self.articles = Gauge(
             "dragoman_articles", "Articles in the library", registry=self._registry, multiprocess_mode="mostrecent"
         )
@@ -50,6 +53,12 @@ class Metrics:
             "dragoman_start_time_seconds", "When the service started", registry=self._registry, multiprocess_mode="min"
         )
         self.started.set(time.time())
+
+    def searched(self, seconds: float, stages: Mapping[str, float]) -> None:
+        """Count a search that took so long, and each of its stages."""
+        self._search_seconds.observe(seconds)
+        for stage, own in stages.items():
+            self._stage_seconds(stage).observe(own)
 
     def text(self) -> bytes:
         """Return the numbers in Prometheus' text format, those of all workers together."""

@@ -56,7 +56,7 @@ PARAMETERS = {"q": "query", "language": "languages"}
 async def search(request: Request, shared: Shared) -> Response:
     """Return the passages that answer a question, best first."""
     asked = await bodies.read_one(request, SearchRequest, shared.settings.max_body_bytes)
-    return await shared.searches.answer(lambda: begin(answering(shared, asked)))
+    return await shared.searches.answer(lambda told: begin(answering(shared, asked), told))
 
 
 @router.get("/v1/search", response_model=SearchAnswer, responses=as_responses(422, 503, 504), tags=["search"])
@@ -90,7 +90,7 @@ async def search_by_address(
         "rerank": rerank,
     }
     asked = in_address(request, SearchRequest, given)
-    return await shared.searches.answer(lambda: begin(answering(shared, asked)))
+    return await shared.searches.answer(lambda told: begin(answering(shared, asked), told))
 
 
 @router.post(
@@ -305,9 +305,7 @@ def answering(shared: State, asked: SearchRequest) -> Stages[Response]:
         rerank=asked.rerank,
     )
     shared.tracing.told("search", answered.stages)
-    shared.metrics.search_seconds.observe(answered.took_ms / 1000)
-    for stage, seconds in answered.stages.items():
-        shared.metrics.stage_seconds.labels(stage).observe(seconds)
+    shared.metrics.searched(answered.took_ms / 1000, answered.stages)
     return Response(shapes.answer_json(answered), media_type="application/json")
 
 

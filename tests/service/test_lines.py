@@ -1,13 +1,13 @@
 import threading
 import time
-from concurrent.futures import Future
+from collections.abc import Callable
 
 import anyio
 import pytest
 
 from service import deadline
 from service.errors import Overdue
-from service.web.lines import Crowded, Line
+from service.web.lines import Coming, Crowded, Line
 from tests.service.conftest import wait_until
 
 
@@ -118,43 +118,56 @@ def test_what_writes_is_waited_for_once_it_has_begun() -> None:
 
 
 def test_what_no_thread_waits_for_keeps_its_place_until_it_is_told() -> None:
-    """Whoever asks is told in time; the line is full until the future is done, and what that raises is raised."""
+    """Whoever asks is told in time; the line is full until the answer is there, though nobody waits for it then."""
 
     async def main() -> None:
         line = Line("searches", 1, 1)
-        coming: Future[str] = Future()
+        begun: list[Coming[str]] = []
         with deadline.within(0.1), pytest.raises(Overdue):
-            await line.answer(lambda: started(coming))
+            await line.answer(begun.append)
         with pytest.raises(Crowded):
-            await line.answer(lambda: coming)
-        coming.set_result("late")
+            await line.answer(begun.append)
+        begun[0].set_result("late")
         assert line.length == 0
-        assert await line.answer(lambda: coming) == "late"
-        broken: Future[str] = Future()
-        broken.set_exception(KeyError("broken"))
-        for _ in range(2):
-            with pytest.raises(KeyError, match="broken"):
-                await line.answer(lambda: broken)
+
+        def at_once(coming: Coming[str]) -> None:
+            coming.set_result("at once")
+
+        assert await line.answer(at_once) == "at once"
 
     anyio.run(main)
 
 
-def test_what_does_not_begin_leaves_the_line() -> None:
-    """Its error is raised, and its place is free again."""
-
-    def broken() -> Future[str]:
-        raise KeyError("broken")
+def test_what_another_thread_tells_is_answered_and_what_it_raises_is_raised() -> None:
+    """An answer, and an error, each from a thread a moment later; then the place is free."""
 
     async def main() -> None:
         line = Line("searches", 1, 1)
-        for _ in range(2):
-            with pytest.raises(KeyError, match="broken"):
-                await line.answer(broken)
+
+        def later(told: Callable[[], None]) -> None:
+            threading.Timer(0.02, told).start()
+
+        def found(coming: Coming[str]) -> None:
+            later(lambda: coming.set_result("found"))
+
+        def failed(coming: Coming[str]) -> None:
+            later(lambda: coming.set_exception(KeyError("broken")))
+
+        assert await line.answer(found) == "found"
+        with pytest.raises(KeyError, match="broken"):
+            await line.answer(failed)
+        assert line.length == 0
 
     anyio.run(main)
 
 
-def started(coming: Future[str]) -> Future[str]:
-    """Return a future that is not cancelled any more."""
-    coming.set_running_or_notify_cancel()
-    return coming
+def test_what_is_told_after_the_loop_has_ended_hinders_nothing() -> None:
+    """The service is stopped while a search still runs."""
+    begun: list[Coming[str]] = []
+
+    async def main() -> None:
+        with deadline.within(0.05), pytest.raises(Overdue):
+            await Line("searches", 1, 1).answer(begun.append)
+
+    anyio.run(main)
+    begun[0].set_result("late")

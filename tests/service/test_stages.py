@@ -1,11 +1,14 @@
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import pytest
 
 from service import deadline
 from service.errors import Overdue
 from service.stages import Stages, begin, waited
+
+Result = TypeVar("Result")
 
 
 def test_each_stage_is_done_on_its_threads_and_given_what_it_waited_for() -> None:
@@ -21,7 +24,7 @@ def test_each_stage_is_done_on_its_threads_and_given_what_it_waited_for() -> Non
             found.append(threading.current_thread().name)
         return found
 
-    coming = begin(stages())
+    coming = begun(stages())
     assert not coming.done()
     asked.set_result(7)
     assert coming.result(20) == [threading.current_thread().name, 7, "first_0", "second_0"]
@@ -40,7 +43,7 @@ def test_what_a_stage_raises_is_told_and_what_it_waits_for_may_fail() -> None:
         raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        begin(stages()).result(20)
+        begun(stages()).result(20)
 
 
 def test_all_stages_see_the_time_of_the_request_that_began_them() -> None:
@@ -52,11 +55,11 @@ def test_all_stages_see_the_time_of_the_request_that_began_them() -> None:
             return deadline.left()
 
         with deadline.within(20):
-            timed = begin(stages())
+            timed = begun(stages())
         left = timed.result(20)
         assert left is not None
         assert 0 < left <= 20
-        assert begin(stages()).result(20) is None
+        assert begun(stages()).result(20) is None
 
 
 def test_who_waits_for_stages_is_told_when_the_time_is_over() -> None:
@@ -74,3 +77,10 @@ def test_who_waits_for_stages_is_told_when_the_time_is_over() -> None:
     threading.Timer(0.05, asked.set_result, ("so.",)).start()
     assert answered("why? ") == "why? so."
     assert answered.__doc__ == "Answer it."
+
+
+def begun(stages: Stages[Result]) -> "Future[Result]":
+    """Begin stages, and return what will tell their result."""
+    future: Future[Result] = Future()
+    begin(stages, future)
+    return future
