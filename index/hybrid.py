@@ -7,9 +7,10 @@ evidence there is decides their order. Behind the window it goes on by meaning a
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,8 +171,21 @@ class Hybrid:
         # The sample at the last change with its vectors, and those of it that are compared with their token vectors.
         self._near: Remembered[tuple[Written, Vectors]] = Remembered(1)
         self._stacked: Remembered[tuple[Rows, Written, Stack]] = Remembered(1)
-        self._matching: Remembered[Matches] = Remembered(2 * REMEMBERED)
+        self._matching: Remembered[Future[Matches]] = Remembered(2 * REMEMBERED)
         self._usual: Remembered[Background] = Remembered(REMEMBERED)
+        self._sampled_late: Remembered[Future[Vectors]] = Remembered(REMEMBERED)
+        self._aside = ThreadPoolExecutor(thread_name_prefix="evidence")
+
+    def begin(self, asked: Asked, source: Source) -> None:
+        """Have words and sounds of a large library searched, and the sampled passages' tokens compared, while the
+        caller looks for the nearest passages. A small one is searched sooner than other threads would have begun.
+        """
+        if len(source.lexicon) <= WHOLE:
+            return
+        for name in FIELDS if asked.text else ():
+            self._searched(asked.text, name, source, self._aside.submit)
+        if self._tokens is not None and asked.tokens is not None:
+            self._late(asked, asked.tokens, source, self._aside.submit)
 
     def windows(
         self, asked: Asked, nearest: Sequence[Rows], alloweds: Sequence[Allowed | None], source: Source, held: Held
@@ -314,6 +328,19 @@ class Hybrid:
         compared = Written.of(sample.rows[places], sample.languages[places].tolist())
         return places, compared, Stack([own for own in tokens if len(own)])
 
+    def _late(
+        self, asked: Asked, tokens: QuestionTokens, source: Source, submit: "Submit[Vectors]"
+    ) -> "tuple[Rows, Written, Future[Vectors]]":
+        """Return the places of sampled passages, these, and what will tell how the question is found in their tokens
+        (2, n).
+        """
+        places, written, stack = self._stacked.get(source.change, lambda: self._stack(self.sample(source), source))
+
+        def compared() -> Vectors:
+            return _compared(tokens, stack.nearest(tokens.vectors))
+
+        return places, written, self._sampled_late.get((asked.key, source.change), lambda: submit(compared))
+
     def _near_to(self, source: Source) -> tuple[Written, Vectors]:
         """Return the sampled passages and their vectors."""
         sample = self.sample(source)
@@ -328,8 +355,8 @@ class Hybrid:
         meaning = first.kind(0)
         met, places, compared = np.zeros((2, 0), np.float32), np.zeros(0, np.int64), sample.at(np.zeros(0, np.int64))
         if self._tokens is not None and asked.tokens is not None:
-            places, compared, stack = self._stacked.get(source.change, lambda: self._stack(self.sample(source), source))
-            met = _compared(asked.tokens, stack.nearest(asked.tokens.vectors))
+            places, compared, late = self._late(asked, asked.tokens, source, _at_once)
+            met = late.result()
         alike, few = (Usual.of(each, compared, *USUAL_LATE) for each in met)
         return Background(first, meaning, alike, Followed.of(few, met[1], near[places], compared, meaning))
 
@@ -365,8 +392,13 @@ class Hybrid:
             return Matches.of(np.zeros(0, np.int64), np.zeros(0, np.float32))
         if allowed is not None and len(lexicon) > WHOLE:
             return _scored(text, name, lexicon, DEEP, allowed)
+        return self._searched(text, name, source, _at_once).result()
+
+    def _searched(self, text: str, name: Field, source: Source, submit: "Submit[Matches]") -> "Future[Matches]":
+        """Return what will tell all rows that share terms with a question."""
+        lexicon = source.lexicon
         k = WHOLE if len(lexicon) <= WHOLE else DEEP
-        return self._matching.get((text, name, source.change), lambda: _scored(text, name, lexicon, k, None))
+        return self._matching.get((text, name, source.change), lambda: submit(_scored, text, name, lexicon, k, None))
 
     def _matching_rows(self, asked: Asked, name: Field, source: Source, allowed: Allowed | None) -> Rows:
         """Return the allowed rows that share terms with a question, best first."""
@@ -396,6 +428,22 @@ def bounded(standing: Values) -> Values:
     return held
 
 
+# Has work done, and returns what will tell what it returns.
+Submit: TypeAlias = Callable[..., Future[Value]]
+
+
+def _at_once(work: Callable[..., Value], *given: object) -> "Future[Value]":
+    """Do the work here, and return what tells what it returned; raises what it raises."""
+    done: Future[Value] = Future()
+    done.set_result(work(*given))
+    return done
+
+
+def _failed(value: object) -> bool:
+    """Tell whether a value is one that was to be told by another thread, and was not."""
+    return isinstance(value, Future) and value.done() and value.exception() is not None
+
+
 class Remembered(Generic[Value]):
     """The last so many values that were made, by key."""
 
@@ -407,7 +455,7 @@ class Remembered(Generic[Value]):
     def get(self, key: object, make: Callable[[], Value]) -> Value:
         """Return the value of a key, made where it is not remembered."""
         with self._lock:
-            if key in self._values:
+            if key in self._values and not _failed(self._values[key]):
                 self._values.move_to_end(key)
                 return self._values[key]
         value = make()

@@ -155,6 +155,7 @@ class Ranking:
 
     def _window(self) -> Window:
         """Return the window."""
+        self.hybrid.begin(self.asked, self.source)
         if self.mode == "lexical":
             return Window(self.hybrid.lexical(self.asked, self.source, self.allowed, MOST_LEXICAL, self.held), None)
         _, rows = self.source.index.search(self.asked.vector[None], NEAREST, self.allowed)

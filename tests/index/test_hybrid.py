@@ -1,10 +1,14 @@
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import index.hybrid
 from index import DamagedLibrary, Library, NotCalibrated
 from index.hybrid import WINDOW, Remembered
 from index.ranking import MOST_LEXICAL
@@ -269,8 +273,53 @@ def test_relevance_is_the_same_on_every_page_and_for_any_limit(folder: Path) -> 
         assert {hit.article.id for hit in enough} == {id for id, each in many.items() if each and each >= least}
 
 
-def test_what_failed_is_asked_again() -> None:
+def test_a_large_library_is_searched_by_several_threads_and_answers_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Words, sounds and the sample's tokens are told by other threads then, with the same scores to the last bit."""
+    threads: set[str] = set()
+    compared, scored = index.hybrid._compared, index.hybrid._scored
+
+    def told(work: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*given: Any) -> Any:
+            threads.add(threading.current_thread().name.partition("_")[0])
+            return work(*given)
+
+        return noted
+
+    monkeypatch.setattr(index.hybrid, "_compared", told(compared))
+    monkeypatch.setattr(index.hybrid, "_scored", told(scored))
+    question, tokens = units(99, 1, DEPTH)[0], QuestionTokens(FAR * units(1007, 12, DEPTH))
+
+    def answer() -> list[tuple[str, float, float | None]]:
+        threads.clear()
+        with known(folder) as library:
+            found = library.search(question, {"en": 1.0}, mode="hybrid", text="text 3", tokens=tokens, limit=80).hits
+        return [(hit.article.id, hit.similarity, hit.relevance) for hit in found]
+
+    with known(folder) as library:
+        fill(library, 80)
+    small = answer()
+    assert threads == {"MainThread"}
+    monkeypatch.setattr(index.hybrid, "WHOLE", 79)
+    assert answer() == small
+    assert threads == {"MainThread", "evidence"}
+
+
+def test_what_failed_in_another_thread_is_asked_again() -> None:
     """A search of words that failed once is no answer for the next question."""
+    remembered: Remembered[Future[int]] = Remembered(2)
+    failed, told = Future[int](), Future[int]()
+    failed.set_exception(ValueError("the file is gone"))
+    told.set_result(3)
+
+    assert remembered.get("key", lambda: failed) is failed
+    assert remembered.get("key", lambda: told).result() == 3
+    assert remembered.get("key", lambda: failed).result() == 3
+
+
+def test_what_fails_at_once_is_asked_again() -> None:
+    """Nothing is remembered of it."""
     remembered: Remembered[int] = Remembered(2)
 
     def fail() -> int:
