@@ -49,15 +49,14 @@ def begin(stages: Stages[Result], result: Told[Result]) -> None:
     def go_on(step: Callable[..., Any], *given: object) -> None:
         try:
             coming = context.run(step, *given)
-        except StopIteration as end:
-            result.set_result(end.value)
-        except BaseException as error:
-            result.set_exception(error)
-        else:
             if isinstance(coming, Future):
                 coming.add_done_callback(told)
             else:
                 coming.submit(following)
+        except StopIteration as end:
+            result.set_result(end.value)
+        except BaseException as error:
+            result.set_exception(error)
 
     def following() -> None:
         go_on(next, stages)

@@ -46,6 +46,18 @@ def test_what_a_stage_raises_is_told_and_what_it_waits_for_may_fail() -> None:
         begun(stages()).result(20)
 
 
+def test_threads_that_have_ended_are_told_as_an_error() -> None:
+    """Whoever waits does not wait for what no thread will do."""
+    threads = ThreadPoolExecutor(1)
+    threads.shutdown()
+
+    def stages() -> Stages[None]:
+        yield threads
+
+    with pytest.raises(RuntimeError, match="shutdown"):
+        begun(stages()).result(20)
+
+
 def test_all_stages_see_the_time_of_the_request_that_began_them() -> None:
     """On other threads too, where the time of another request is none of theirs."""
     with ThreadPoolExecutor(1) as threads:
