@@ -1,4 +1,6 @@
-"""Questions that arrive together are encoded together, and those that were asked lately not again."""
+"""Questions that arrive together are encoded together, their languages told meanwhile, and those that were asked lately
+not again.
+"""
 
 import math
 import threading
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from embed import Encoder
+from embed import Encoder, Guess, detect
 from service.errors import Overdue
 
 Vectors = NDArray[np.float32]
@@ -22,16 +24,16 @@ MOST = 32
 # Bytes of encoded questions that are remembered: some 2,000 with the token vectors of the default model.
 ROOM = 64 * 1024 * 1024
 
-
 LATE = "The question was not encoded in the time for this request."
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A question's vector (dim,) and its token vectors (t, token_dim), None where they are not compared."""
+    """A question's vector (dim,), its token vectors (t, token_dim), None where they are not compared, its language."""
 
     vector: Vectors
     tokens: Vectors | None
+    language: Guess
 
     @property
     def size(self) -> int:
@@ -68,6 +70,7 @@ class Batching:
         self._wanted: dict[str, float] = {}  # until when somebody waits for a text
         self._busy = False
         self._thread = ThreadPoolExecutor(1, "questions")
+        self._languages = ThreadPoolExecutor(1, "languages")
 
     def encode(self, text: str, seconds: float | None = None) -> Encoded:
         """Return a question encoded; raises what the encoder raises, and Overdue where it is not done in `seconds`."""
@@ -101,8 +104,9 @@ class Batching:
             return coming
 
     def close(self) -> None:
-        """Finish what was begun, and end the thread that encodes."""
+        """Finish what was begun, and end the threads."""
         self._thread.shutdown()
+        self._languages.shutdown()
 
     def _run(self) -> None:
         """Encode until nobody waits."""
@@ -152,8 +156,12 @@ class Batching:
         def keep(place: int, vectors: Vectors) -> None:
             tokens[place] = vectors.copy()  # what is given is a part of all that the batch made
 
+        # Meanwhile, for the encoder leaves Python to others; and together, for what that takes is in the CPU's cache
+        # then: by itself, between searches, each takes twice as long (benchmarks/results.md).
+        detecting = self._languages.submit(lambda: list(map(detect, texts)))
         vectors = self._encoder.encode_queries(texts, keep if self._tokens else None)
-        return [Encoded(vectors[place].copy(), tokens.get(place)) for place in range(len(texts))]
+        languages = detecting.result()
+        return [Encoded(vectors[place].copy(), tokens.get(place), languages[place]) for place in range(len(texts))]
 
     def _remember(self, text: str, encoded: Encoded) -> None:
         self._known[text] = encoded

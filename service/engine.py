@@ -119,8 +119,8 @@ class Answer:
     `relevance` is the probability that the first passage of the whole ranking answers, whatever page this is and
     whatever `min_relevance` leaves out; None where it is not known. `found` tells whether that is at least `LIKELY`:
     False too where nothing was searched, None where it is not known. `stages` tells the seconds of each stage, in their
-    order: reading the question, encoding it, waiting for a core, ranking, its language told, re-ranking, finding best
-    sentences, and explaining. `reranked` tells of the order that a re-ranker gave the hits, None where none was asked.
+    order: reading the question, encoding it, waiting for a core, ranking, re-ranking, finding best sentences, and
+    explaining. `reranked` tells of the order that a re-ranker gave the hits, None where none was asked.
     """
 
     query_language: Guess
@@ -321,7 +321,7 @@ class Engine:
         yield self._cores
         deadline.check()
         marks["ranking"] = time.perf_counter()
-        guess = named or detect(asked.text)
+        guess = named or encoded.language
         question = self._asked(asked.text, encoded, guess, ranked=mode in WINDOWED)
         page = self.library.search(
             question.vectors[0],
@@ -408,8 +408,9 @@ class Engine:
 
         They are those of a search, `index.Library.judge` tells in what they differ.
         """
-        guess = detect(query)
-        question = self._asked(query, self._batching.encode(query, deadline.left()), guess)
+        encoded = self._batching.encode(query, deadline.left())
+        guess = encoded.language
+        question = self._asked(query, encoded, guess)
         kept: dict[int, bytes] = {}
         space = self._compared()
 

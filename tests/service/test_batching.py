@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from embed import Encoder, KeepTokens
+from embed import Encoder, KeepTokens, detect
 from service.batching import MOST, Batching
 from service.errors import Overdue
 from tests.fakes import ToyEncoder
@@ -51,19 +51,20 @@ def asked_meanwhile(encoder: Gate, batching: Batching, texts: Sequence[str]) -> 
 
 
 def test_who_comes_while_questions_are_encoded_is_encoded_with_the_others_who_do() -> None:
-    """The first goes at once and alone; the others are one batch, and each gets its own vector and tokens."""
+    """The first goes at once and alone; the others are one batch, and each gets its own vector, tokens and language."""
     encoder = Gate()
     batching = Batching(encoder, tokens=True)
-    texts = ["water", "river", "bank", "water"]
+    texts = ["water", "নদী", "вода", "water"]
 
     found = asked_meanwhile(encoder, batching, texts)
 
     for text, future in zip(["first", *texts], found, strict=True):
         [expected] = ToyEncoder().encode_queries([text])
+        assert future.result(20).language == detect(text)  # type: ignore[attr-defined]
         encoded = future.result(20)
         np.testing.assert_array_equal(encoded.vector, expected)  # type: ignore[attr-defined]
         np.testing.assert_array_equal(encoded.tokens, expected[None])  # type: ignore[attr-defined]
-    assert [sorted(batch) for batch in encoder.batches] == [["first"], ["bank", "river", "water"]]
+    assert [sorted(batch) for batch in encoder.batches] == [["first"], ["water", "вода", "নদী"]]
     batching.close()
 
 
