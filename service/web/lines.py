@@ -45,8 +45,7 @@ class Line:
 
     async def run(self, work: Callable[Given, Answer], *given: Given.args, **named: Given.kwargs) -> Answer:
         """Return what `work` returns, off the event loop; raises Crowded where the line is full, and Overdue."""
-        self._check()
-        self._longer(1)
+        self._enter()
         turn = threading.Lock()  # whoever takes it first decides: the thread that begins, or the request that leaves
 
         def at_work() -> Answer:
@@ -73,8 +72,7 @@ class Line:
 
         It keeps its place until that is told, even where the request's time is over before.
         """
-        self._check()
-        self._longer(1)
+        self._enter()
         coming: Coming[Answer] = Coming(lambda: self._longer(-1))
         begin(coming)
         try:
@@ -83,9 +81,11 @@ class Line:
         except TimeoutError:
             raise Overdue(f"The time was over while {self._kind} were being answered.") from None
 
-    def _check(self) -> None:
+    def _enter(self) -> None:
+        """Take a place; raises Crowded where there is none."""
         if self.length >= self._most:
             raise Crowded(503, f"{self._most} {self._kind} are being answered or wait already; come again in a moment.")
+        self._longer(1)
 
     def _longer(self, by: int) -> None:
         with self._lock:
