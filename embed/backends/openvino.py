@@ -317,10 +317,10 @@ class OpenVinoEncoder:
             streams = min(cores(), 16)
             options = {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": cores(), "ENABLE_CPU_PINNING": False}
         options["INFERENCE_PRECISION_HINT"] = "bf16" if has_bfloat16(self._core) else "f32"
-        if compiling:
-            compiling.set()
         # Read once for all forms: they share the file's pages.
         self._graph = self._graph or self._core.read_model(str(self._folder / GRAPH))
+        if compiling:
+            compiling.set()
         if form == "query" and (graph := packed(self._graph.clone(), openvino())):
             requests = _Requests(self._core.compile_model(graph, "CPU", options))
             if self._agreeing(requests, *self._probe, "passage") >= self._agreement:

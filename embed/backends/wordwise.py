@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain
 from typing import Any
 
@@ -23,9 +23,6 @@ MOST, LONGEST = 1 << 17, 40
 
 # So many characters of longer ones are remembered: most are asked for again soon, as passages that were counted.
 LONG = 1 << 17
-
-# Fewer words than these are read one after another: threads for them cost more than they save, and other work goes on.
-FEW = 256
 
 # The token ids of a word, and where in the word each token starts and ends, in numbers of 32 bits: bytes, of which
 # Python's collector of garbage takes no notice.
@@ -73,21 +70,30 @@ class Wordwise:
             self._long, self._letters = {}, 0
         known, long = self._known, self._long
         new = list(set(chain.from_iterable(texts)).difference(known, long))
-        if len(new) < FEW:
-            read = [self._tokenizer.encode(word, add_special_tokens=False) for word in new]
-        else:
-            read = self._tokenizer.encode_batch(new, add_special_tokens=False)
-        for word, found in zip(new, read, strict=True):
-            spans = found.offsets
-            if word.split() != [word]:  # white space of another kind
-                spans = [trimmed(word, *span) for span in spans]
-            told = array("I", found.ids).tobytes(), array("I", chain.from_iterable(spans)).tobytes()
+        for word, told in zip(new, self._read(new) if new else (), strict=True):
             if len(word) <= LONGEST:
                 known[word] = told
             else:
                 long[word] = told
                 self._letters += len(word)
         return [[known[word] if word in known else long[word] for word in words] for words in texts]
+
+
+    def _read(self, words: list[str]) -> Iterator[Word]:
+        """Yield words as the tokenizer reads them: as one text, for to ask it for each takes longer than reading it."""
+        found = self._tokenizer.encode(" ".join(words), add_special_tokens=False)
+        spans = np.array(found.offsets, np.int64).reshape(-1, 2)
+        starts = np.cumsum([0, *(len(word) + 1 for word in words)])
+        ends = np.searchsorted(spans[:, 0], starts)
+        spans -= np.repeat(starts[:-1], np.diff(ends))[:, None]
+        ids, places, bounds = array("I", found.ids).tobytes(), spans.astype(np.uintc).tobytes(), ends.tolist()
+        size = np.uintc().itemsize
+        for word, start, end in zip(words, bounds, bounds[1:], strict=False):
+            within = places[2 * size * start : 2 * size * end]
+            if word.split() != [word]:  # white space of another kind
+                own = [trimmed(word, *span) for span in spans[start:end].tolist()]
+                within = array("I", chain.from_iterable(own)).tobytes()
+            yield ids[size * start : size * end], within
 
 
 def _numbers(parts: list[bytes]) -> NDArray[np.uintc]:

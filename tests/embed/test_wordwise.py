@@ -59,6 +59,10 @@ def test_a_text_has_the_tokens_of_its_words(written: list[list[str]]) -> None:
     assert REMEMBERING.ids(texts) == [WHOLE.encode(text).ids for text in texts]
     assert REMEMBERING.ids(texts) == [WHOLE.encode(text).ids for text in texts]
     assert [REMEMBERING.spans(text) for text in texts] == [spans(WHOLE, "", (1, 1), text) for text in texts]
+    # What was read together tells each word its own.
+    backwards = " ".join(reversed(" ".join(texts).split(" ")))
+    assert REMEMBERING.ids([backwards]) == [WHOLE.encode(backwards).ids]
+    assert REMEMBERING.spans(backwards) == spans(WHOLE, "", (1, 1), backwards)
 
 
 def test_so_many_words_are_remembered_and_no_long_one_among_them(monkeypatch: pytest.MonkeyPatch) -> None:
