@@ -27,8 +27,10 @@ def readable(text: str) -> str:
     """Return `text`; raise ValueError where it holds what no writing has: NUL, lone surrogates."""
     if "\0" in text:
         raise ValueError("holds a NUL character: binary data is not text")
-    if any("\ud800" <= character <= "\udfff" for character in text) if not text.isascii() else False:
-        raise ValueError("holds a lone surrogate, which is half a character; send whole Unicode characters")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds a lone surrogate, which is half a character; send whole Unicode characters") from None
     return text
 
 
