@@ -224,13 +224,13 @@ class Sample:
 
     def few(self, each: int, most: int) -> NDArray[np.int64]:
         """Return the places (n,) of at most `each` of a language, and at most `most` in all."""
-        seen: dict[str, int] = {}
-        kept = []
-        for place, code in enumerate(self.languages.tolist()):
-            seen[code] = seen.get(code, 0) + 1
-            if seen[code] <= each:
-                kept.append(place)
-        return np.array(kept[:most], np.int64)
+        _, language, counts = np.unique(self.languages, return_inverse=True, return_counts=True)
+        # How many of its language come before each.
+        before = np.empty(len(language), np.int64)
+        before[np.argsort(language, kind="stable")] = np.arange(len(language)) - np.repeat(
+            np.cumsum(counts) - counts, counts
+        )
+        return np.flatnonzero(before < each)[:most]
 
 
 @dataclass(slots=True)

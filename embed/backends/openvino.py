@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embed import cache
-from embed.backends.batches import KeepTokens, Role, by_length, edges, encodable, ids, parts, spans, unit_mean
+from embed.backends.batches import KeepTokens, Role, by_length, edges, encodable, parts, spans, unit_mean
 from embed.backends.packing import PADDED_STEP, packed, packing
 from embed.backends.wordwise import Wordwise, fits
 from embed.errors import BackendUnavailable
@@ -181,7 +181,8 @@ class OpenVinoEncoder:
 
     def token_ids(self, text: str) -> list[int]:
         """Return the number of each token of a text in the vocabulary."""
-        return ids(self._tokenizer, self._prompts["passage"], self._edges["passage"], text)
+        (every,), (before, after) = self._ids([text], "passage"), self._edges["passage"]
+        return every[before : len(every) - after]
 
     def pooled(self, texts: Sequence[str], role: Role) -> list[Pooled | None]:
         """Return of each text all token vectors of which its vector is the mean; None where it is not."""
