@@ -10,9 +10,11 @@ of threads may detect at once.
 from __future__ import annotations
 
 import importlib.util
+import io
 import math
 import re
 import threading
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ from functools import cache, lru_cache
 from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import langcodes
 
@@ -257,14 +259,29 @@ def _fasttext() -> Classifier:
 
 
 def _py3langid() -> Classifier:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier = _identifier()
 
     def classify(sample: str) -> dict[str, float]:
         return _by_code(takewhile(lambda ranked: ranked[1] >= FLOOR, identifier.rank(sample)))
 
     return classify
+
+
+def _identifier() -> Any:
+    """py3langid's identifier, as its `from_model_file` reads it, but decompressed at once.
+
+    Piece by piece it would wait for Python at each, which another thread holds for long while it reads a vocabulary.
+    """
+    import lzma
+
+    import numpy as np
+    from py3langid.langid import MODEL_DIR, MODEL_FILE, LanguageIdentifier
+
+    with np.load(io.BytesIO(lzma.decompress((MODEL_DIR / MODEL_FILE).read_bytes()))) as model:
+        # The transitions are looked up one by one, in which Python's own arrays are faster.
+        moves, rows = (array(model[name].dtype.char, model[name].tobytes()) for name in ("nextmove", "nextmove_row"))
+        learnt = model["ptc"], model["pc"], model["classes"].tolist(), moves, model["out_feat"].tolist()
+        return LanguageIdentifier(*learnt, norm_probs=True, tk_row=rows)
 
 
 def _by_code(scored: Iterable[tuple[str, float]]) -> dict[str, float]:

@@ -78,7 +78,6 @@ class Wordwise:
                 self._letters += len(word)
         return [[known[word] if word in known else long[word] for word in words] for words in texts]
 
-
     def _read(self, words: list[str]) -> Iterator[Word]:
         """Yield words as the tokenizer reads them: as one text, for to ask it for each takes longer than reading it."""
         found = self._tokenizer.encode(" ".join(words), add_special_tokens=False)

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from embed.errors import EmbedError, UnknownLanguage
-from embed.language import Guess, detect, normalise
+from embed.language import Guess, _identifier, detect, normalise
 
 # Written for this test: two plain sentences a language.
 SENTENCES = {
@@ -193,3 +193,13 @@ def test_accuracy_on_calibration_sentences() -> None:
     assert right.total() / asked.total() >= 0.97
     assert right["bn"] / asked["bn"] >= 0.99
     assert right["hi"] / asked["hi"] >= 0.99
+
+
+def test_the_second_classifier_is_the_one_that_its_package_reads() -> None:
+    """It is read at once here, for the sake of other threads."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    own, theirs = _identifier(), LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    for text in ("The river rose overnight", "Quero um café", "নদীর পানি", "Река поднялась", ""):
+        assert own.rank(text) == theirs.rank(text)
+    assert [type(each) for each in (own.tk_nextmove, own.tk_row)] == [type(theirs.tk_nextmove), type(theirs.tk_row)]
