@@ -21,8 +21,9 @@ import numpy as np
 
 from embed import BackendName, load_encoder
 from index import Article, Neutral, TokenSpace, cut
-from service.engine import Encoded, Engine, Outcome, Pool, encode, sentences_in
+from service.engine import Engine
 from service.errors import ClusterFailed, ExtraMissing
+from service.pools import Encoded, Outcome, Pool, encode, sentences_in
 from service.reading import Draft
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def add(
             for outcome in _finished(engine, job, address, workers, backend, advance):
                 told.add(outcome.article_id)
                 yield outcome
-        if job.plan(engine.plan(drafts)):
+        if job.plan(engine.pools.plan(drafts)):
             for outcome in _finished(engine, job, address, workers, backend, advance):
                 if outcome.action != "unchanged" or outcome.article_id not in told:
                     yield outcome
@@ -187,7 +188,7 @@ def _finished(
     def kept() -> Iterator[Outcome]:
         nonlocal turn
         while turn is not None and turn in finished:
-            yield from engine.keep(job.pool(turn), job.encoded(turn))
+            yield from engine.pools.keep(job.pool(turn), job.encoded(turn))
             turn = next(waiting, None)
 
     yield from kept()

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from index import AnyLibrary, ArticleNotFound, Library, Mode, generations
-from service.engine import Engine, as_draft
+from service.engine import Engine
 from service.errors import ReembeddingFailed
 from service.evaluation import compare_engines
+from service.pools import as_draft
 from service.reading import Draft
 
 Advance = Callable[[str, float], None]

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from index import AnyLibrary, Problem
-from service.engine import Engine, as_draft
+from service.engine import Engine
+from service.pools import as_draft
 
 Advance = Callable[[str, float], None]
 

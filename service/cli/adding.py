@@ -12,7 +12,8 @@ from service.reading import Draft, Refusal, Skipped, count, read_lines, read_pat
 from service.settings import Settings
 
 if TYPE_CHECKING:
-    from service.engine import Engine, Outcome
+    from service.engine import Engine
+    from service.pools import Outcome
 
 ACTIONS = ("added", "replaced", "unchanged")
 # So many pages are added together: others may write to the library while the next ones are fetched.

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic_core import to_json
 
 import index
-from service.engine import Answer, Outcome
+from service.engine import Answer
+from service.pools import Outcome
 from service.reranking import Reranked
 from service.why import Explanation, Share
 from service.wire import (

@@ -14,8 +14,9 @@ from benchmarks.cluster import encoding
 from embed import Encoder
 from index import AnyLibrary, Library
 from service import cluster
-from service.engine import Engine, Pool
+from service.engine import Engine
 from service.errors import ClusterFailed, ExtraMissing
+from service.pools import Pool
 from service.reading import Draft
 
 pytestmark = pytest.mark.filterwarnings("default")  # Ray warns of its own deprecations and unclosed sockets
@@ -89,7 +90,7 @@ def test_what_was_encoded_before_is_not_encoded_again(library_of: dict[str, Engi
     """As it is after the command was killed: all pools are planned, and the first is encoded."""
     engine = library_of["clustered"]
     job = cluster.Job(tmp_path / "scratch", engine.library.model, engine.library.fingerprint, late=True)
-    assert job.plan(engine.plan(drafts(40))) == 2
+    assert job.plan(engine.pools.plan(drafts(40))) == 2
     cluster.Worker(job, "auto")({"pool": [0]})
     before = job.done(0).stat().st_mtime_ns
     asked: list[int] = []

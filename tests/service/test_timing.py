@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from embed import KeepTokens
 from index import Action, Addition, Library
-from service.engine import FIRST_POOL, Engine
+from service.engine import Engine
+from service.pools import FIRST_POOL
 from service.settings import Settings
 from service.web.app import create_app
 from service.web.state import State
