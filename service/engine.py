@@ -428,14 +428,19 @@ class Engine:
     def rank(
         self, questions: Questions, k: int, wheres: Sequence[Filter | None] = (None,), mode: Mode = "hybrid"
     ) -> list[list[list[str]]]:
-        """Return for each filter, and each question, its best articles by their best passage, at most `k` ids."""
+        """Return for each filter, and each question, its best articles by their best passage, at most `k` ids; without
+        those that are replaced or removed meanwhile.
+        """
         ranked = self.library.rank(
             questions.vectors, questions.languages, 2 * k, wheres, mode, questions.texts, questions.tokens
         )
         every = np.unique(np.concatenate([rows.ravel() for rows in ranked]))
         articles = self.library.article_ids(every[every >= 0])
         return [
-            [list(dict.fromkeys(articles[row] for row in question if row >= 0))[:k] for question in rows.tolist()]
+            [
+                list(dict.fromkeys(articles[row] for row in question if row in articles))[:k]
+                for question in rows.tolist()
+            ]
             for rows in ranked
         ]
 

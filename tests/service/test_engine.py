@@ -120,6 +120,21 @@ def test_rank_gives_articles_by_their_best_passage(toy_engine: Engine) -> None:
     assert ranked == ["three", "flood-bn"]
 
 
+def test_rank_leaves_out_what_is_removed_meanwhile(toy_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between ranking rows and asking what their articles are called, others may write."""
+    list(toy_engine.add([FLOOD_BN, TRADE_HI]))
+    library = toy_engine.library
+
+    def removing(rows: Any, ask: Any = library.article_ids) -> dict[int, str]:
+        library.delete("flood-bn")
+        found: dict[int, str] = ask(rows)
+        return found
+
+    monkeypatch.setattr(library, "article_ids", removing)
+
+    assert toy_engine.rank(toy_engine.questions(["flood"], ["en"]), k=5) == [[["trade-hi"]]]
+
+
 def test_questions_know_their_languages(toy_engine: Engine) -> None:
     """Given languages are certain; others are detected."""
     given = toy_engine.questions(["flood"], ["en"])
