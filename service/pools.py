@@ -37,8 +37,9 @@ TAKEN_IN = 1024
 # The next pool begins when no more passages of one are left than its last batches have, some of which may run alone.
 ENDING = 24
 
-# Articles that a distant library is asked after at once.
-ASKED_TOGETHER = 64
+# Articles that are looked up and cut at once. A distant library is asked after all of them in one journey; and their
+# languages, and then their tokens, are told while what that takes is in the CPU's caches (benchmarks/results.md).
+TOGETHER = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +141,13 @@ class Pools:
             yield pool
 
     def _looked_up(self, articles: Iterable[Article], pending: Counter[str]) -> Iterator[tuple[Article, Cut, Places]]:
-        """Yield articles cut into passages, and which of these are to be encoded; a distant library is asked after
-        several articles at once.
+        """Yield articles cut into passages, and which of these are to be encoded.
 
         Of an article whose id is `pending`, or was when the library was asked, every passage is encoded: what is stored
         of it is about to change.
         """
         coming = iter(articles)
-        while some := list(itertools.islice(coming, ASKED_TOGETHER if self._library.distant else 1)):
+        while some := list(itertools.islice(coming, TOGETHER)):
             first = {article.id: place for place, article in reversed(list(enumerate(some)))}
             asked = [some[place] for id, place in first.items() if id not in pending]
             unchanged = self._library.unchanged_among(asked)
