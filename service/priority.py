@@ -5,9 +5,9 @@ import sys
 import threading
 from contextlib import suppress
 
-# Beside a thread that is not nice at all, one this nice gets a thirtieth of a core (sched(7): each step is a factor of
-# 1.25), and all of it when that rests, which threads that serve often do. Of 10, 15 and 19, see benchmarks/results.md.
-NICE = 15
+# Beside threads that are not nice at all, one this nice gets about a tenth of a core (sched(7): each step is a factor
+# of 1.25), and all of it when they rest.
+NICE = 10
 
 
 def yielding() -> None:
