@@ -163,7 +163,7 @@ class Stack:
 
     def __init__(self, passages: Sequence[Tokens]) -> None:
         self._filled = _filled(passages)
-        self._pieces = [_Piece([np.concatenate(each.steps)], each.lengths, each.starts) for each in _pieces(passages)]
+        self._pieces = list(_pieces(passages))
 
     def nearest(self, query: Vectors) -> Vectors:
         """Return for each passage what `nearest` does (n, q)."""
@@ -202,27 +202,22 @@ def nearest_within(query: Vectors, passages: Sequence[Tokens], stretches: Sequen
         own = stretches[number * AT_ONCE :][: len(piece.starts)]
         within = np.concatenate(own) + np.repeat(piece.starts, [len(each) for each in own])[:, None]
         # Every second part lies between two stretches. A last bound is the end, which reduceat takes for granted.
-        bounds = within.ravel() if within[-1, 1] < len(piece.lengths) else within.ravel()[:-1]
+        bounds = within.ravel() if within[-1, 1] < len(piece.steps) else within.ravel()[:-1]
         best.append(np.maximum.reduceat(piece.products(packed), bounds, axis=0)[::2, : len(query)] * step)
     return np.concatenate(best)
 
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Some passages' token vectors in whole numbers, an array for each passage or one for all, their lengths (t,), and
-    where each passage begins.
+    """Some passages' token vectors in whole numbers (t, width), their lengths (t,), and where each passage begins."""
 
-    To lay passages side by side takes longer than to compare them once with a question.
-    """
-
-    steps: Sequence[NDArray[np.int8]]
+    steps: NDArray[np.int8]
     lengths: Vectors
     starts: NDArray[np.int64]
 
     def products(self, packed: numkong.PackedMatrix) -> Vectors:
         """Return the product of each token with each of a packed query (t, q)."""
-        found = [np.asarray(numkong.dots_packed(steps, packed)) for steps in self.steps]
-        products: Vectors = np.concatenate(found, dtype=np.float32, casting="unsafe")
+        products: Vectors = np.asarray(numkong.dots_packed(self.steps, packed)).astype(np.float32)
         products /= self.lengths[:, None]
         return products
 
@@ -243,8 +238,9 @@ def _pieces(passages: Sequence[Tokens]) -> Iterator[_Piece]:
     filled = [passage for passage in passages if len(passage)]
     for some in (filled[start : start + AT_ONCE] for start in range(0, len(filled), AT_ONCE)):
         counts = np.array([len(passage) for passage in some], np.int64)
+        steps = np.concatenate([passage.steps for passage in some])
         lengths = np.concatenate([passage.lengths for passage in some])
-        yield _Piece([passage.steps for passage in some], lengths, np.cumsum(counts) - counts)
+        yield _Piece(steps, lengths, np.cumsum(counts) - counts)
 
 
 def _compared(query: Vectors, filled: NDArray[np.bool_], pieces: Iterable[_Piece]) -> Vectors:
