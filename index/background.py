@@ -227,9 +227,8 @@ class Sample:
         _, language, counts = np.unique(self.languages, return_inverse=True, return_counts=True)
         # How many of its language come before each.
         before = np.empty(len(language), np.int64)
-        before[np.argsort(language, kind="stable")] = np.arange(len(language)) - np.repeat(
-            np.cumsum(counts) - counts, counts
-        )
+        starts = np.cumsum(counts) - counts
+        before[np.argsort(language, kind="stable")] = np.arange(len(language)) - np.repeat(starts, counts)
         return np.flatnonzero(before < each)[:most]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate, chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,7 @@ class Wordwise:
         spans -= np.repeat(starts[:-1], np.diff(ends))[:, None]
         ids, places, bounds = array("I", found.ids).tobytes(), spans.astype(np.uintc).tobytes(), ends.tolist()
         size = np.uintc().itemsize
-        for word, start, end in zip(words, bounds, bounds[1:], strict=False):
+        for word, (start, end) in zip(words, pairwise(bounds), strict=True):
             within = places[2 * size * start : 2 * size * end]
             if word.split() != [word]:  # white space of another kind
                 own = [trimmed(word, *span) for span in spans[start:end].tolist()]
